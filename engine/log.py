@@ -1,0 +1,69 @@
+"""Logging: one line an event, text or JSON, on standard error, every line through ``engine.redact``.
+
+Call sites write ``log.info("call answered", extra=fields(call=sid, codec="PCMU"))``; the fields stand behind the message. A
+handler-level filter redacts the finished line, so that text from a peer or from a library cannot carry a number out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, TextIO
+
+from engine.redact import redact_text
+
+__all__ = ("fields", "set_up")
+
+_FIELDS = "paytone_fields"
+
+
+def fields(**values: object) -> dict[str, Mapping[str, object]]:
+    """Return the ``extra`` argument that carries ``values`` to the formatter."""
+    return {_FIELDS: values}
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        values: Mapping[str, object] = getattr(record, _FIELDS, {})
+        return redact_text(line + "".join(f" {key}={_quoted(value)}" for key, value in values.items()))
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, _FIELDS, {}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return redact_text(json.dumps(entry, default=str, ensure_ascii=False))
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if text == "" or any(c in text for c in ' "=\n') else text
+
+
+def set_up(
+    level: Literal["debug", "info", "warning", "error"], style: Literal["text", "json"], stream: TextIO | None = None
+) -> None:
+    """Send all logging of the process to ``stream`` (default: standard error) at ``level`` and in ``style``."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    if style == "json":
+        handler.setFormatter(_JsonFormatter())
+    else:
+        handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for old in list(root.handlers):
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    # Libraries speak only when something is wrong, whatever our own level: their debug lines quote statements and data.
+    for noisy in ("sqlalchemy", "aiosqlite", "alembic", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
