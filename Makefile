@@ -1,0 +1,74 @@
+# Two commands do everything on a fresh Debian or Ubuntu (Python 3.11 to 3.13, apt):
+#   make run    set up, start the engine on its embedded defaults, take two payments, keep serving (ARGS=--once: exit)
+#   make test   set up, run the tests
+# Everything else: make help
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV   ?= .venv
+# PYTHON=python3.13 chooses another.
+PYTHON ?= $(shell deploy/find-python)
+BIN    := $(VENV)/bin
+SOURCES := $(shell find dsp sip prompts engine -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
+ARGS   ?=
+export PYTHON
+
+.PHONY: help system run test interop lint types check bench docs clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# Debian packages, only those that are missing, only when apt may be used.
+system:
+	@deploy/system-packages
+
+$(VENV)/.created: deploy/system-packages
+	@deploy/system-packages
+	@python="$${PYTHON:-$$(deploy/find-python)}"; \
+	test -n "$$python" || { echo "Python 3.11 to 3.13 is needed: apt install python3 python3-venv python3-dev" >&2; exit 1; }; \
+	"$$python" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	$(BIN)/python -m pip install --quiet 'setuptools>=77.0.3' 'Cython>=3.3,<3.4'
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[softphone,dev]'
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+run: $(VENV)/.built  ## Start the engine, show two payments being taken, keep serving (ARGS=--once: then exit)
+	$(BIN)/paytone demo $(ARGS)
+
+test: $(VENV)/.built  ## Run the tests (unit, standards, property, end to end)
+	$(BIN)/python -m pytest -q -m "not interop and not soak" $(ARGS)
+
+interop: $(VENV)/.built  ## Run the tests against baresip, SIPp, Kamailio and pjsua2
+	@deploy/system-packages --interop
+	$(BIN)/python -m pytest -q -m "interop or soak" $(ARGS)
+
+lint: $(VENV)/.built  ## ruff, import contracts, stubs of the compiled modules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python tests/check_stubs.py
+
+types: $(VENV)/.built  ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test  ## Everything that needs no other software
+
+bench: $(VENV)/.built  ## Print the figures: detector and calls
+	$(BIN)/python -m benchmarks.dtmf
+	$(BIN)/python -m benchmarks.calls
+
+docs: $(VENV)/.built  ## Write the state diagrams anew from the tables
+	$(BIN)/python docs/make_state_diagrams.py
+
+clean:  ## Remove what was built, but not the ledger (var/)
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find dsp sip prompts engine \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
