@@ -1,0 +1,3 @@
+"""The calls: media, payment, connectors, ledger, service and the command line."""
+
+__all__ = ()

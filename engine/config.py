@@ -273,7 +273,7 @@ class FormConfig(_Table):
     """A payment as it is asked for: what to charge, which fields to ask, where to send it."""
 
     amount: str = ""
-    "Decimal text such as \"25.00\"; empty: the card is tokenized and not charged."
+    'Decimal text such as "25.00"; empty: the card is tokenized and not charged.'
     currency: str = "usd"
     description: str = ""
     connector: str = "sandbox"
@@ -303,9 +303,9 @@ class FormConfig(_Table):
 
     @model_validator(mode="after")
     def _status_url_rules(self) -> FormConfig:
-        if self.status_url and not self.status_url.startswith("https://"):
-            if not (self.allow_insecure and self.status_url.startswith("http://")):
-                raise ValueError("status_url must start with https:// (allow_insecure = true admits http:)")
+        schemes = ("https://", "http://") if self.allow_insecure else ("https://",)
+        if self.status_url and not self.status_url.startswith(schemes):
+            raise ValueError("status_url must start with https:// (allow_insecure = true admits http:)")
         return self
 
 
@@ -434,5 +434,7 @@ def load(path: Path | None) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read it: {reason}", where=str(path), remedy="check the path given to --config") from None
+        raise ConfigError(
+            f"cannot read it: {reason}", where=str(path), remedy="check the path given to --config"
+        ) from None
     return parse(text, name=str(path))

@@ -1,7 +1,7 @@
 """Logging: one line an event, text or JSON, on standard error, every line through ``engine.redact``.
 
-Call sites write ``log.info("call answered", extra=fields(call=sid, codec="PCMU"))``; the fields stand behind the message. A
-handler-level filter redacts the finished line, so that text from a peer or from a library cannot carry a number out.
+Call sites write ``log.info("call answered", extra=fields(call=sid, codec="PCMU"))``; the fields stand behind the
+message. The formatter redacts the finished line, so that text from a peer or from a library cannot carry a number out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engine's metrics, in Prometheus' form. One registry per process, no digits and no numbers of callers in labels."""
+"""The engine's metrics, in Prometheus' form: one registry per process; no digits, no callers' numbers in labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ REGISTRY = CollectorRegistry()
 CALLS = Counter("paytone_calls_total", "Calls answered, by cause of their end.", ["cause"], registry=REGISTRY)
 CALLS_ACTIVE = Gauge("paytone_calls_active", "Calls that are up now.", registry=REGISTRY)
 CALLS_REFUSED = Counter("paytone_calls_refused_total", "Calls refused, by SIP status.", ["status"], registry=REGISTRY)
-PAYMENTS = Counter("paytone_payments_total", "Payments ended, by form and result.", ["form", "result"], registry=REGISTRY)
+PAYMENTS = Counter(
+    "paytone_payments_total", "Payments ended, by form and result.", ["form", "result"], registry=REGISTRY
+)
 DIGITS = Counter("paytone_digits_total", "Keys heard, by source.", ["source"], registry=REGISTRY)
 DATAGRAMS_DROPPED = Counter("paytone_sip_dropped_total", "SIP datagrams from sources not allowed.", registry=REGISTRY)
 LATE_TICKS = Gauge("paytone_media_late_ticks", "Ticks of the media threads that came late.", registry=REGISTRY)

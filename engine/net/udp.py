@@ -1,6 +1,6 @@
 """SIP over UDP: carries datagrams and time between a ``sip.Endpoint`` and a socket on the asyncio loop.
 
-The endpoint decides, this file waits. Datagrams from sources that are not allowed are dropped before they are looked at.
+The endpoint decides, this file waits. Datagrams from sources that are not allowed are dropped unread.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from engine.errors import MediaError
-from engine.log import fields
-from engine.metrics import DATAGRAMS_DROPPED
 from sip.endpoint import Endpoint
 from sip.events import Event
 from sip.timers import Address
+
+from engine.errors import MediaError
+from engine.log import fields
+from engine.metrics import DATAGRAMS_DROPPED
 
 __all__ = ("SourceFilter", "UdpAgent", "bind_udp")
 

@@ -1,0 +1,98 @@
+"""Configuration: what is accepted, and that each mistake is reported with its key and its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import Config, default_text, load, parse
+from engine.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_embedded_defaults_serve_on_loopback_with_the_sandbox() -> None:
+    config = load(None)
+    assert config.sip.address == ("127.0.0.1", 5060)
+    assert config.sip.next_free_port
+    assert config.route_for("pay") == "donation"
+    assert config.forms["donation"].connector == "sandbox"
+    assert config.connectors["sandbox"].type == "sandbox"
+
+
+def test_the_commented_example_is_valid_and_shows_every_section() -> None:
+    text = (ROOT / "examples" / "paytone.toml").read_text(encoding="utf-8")
+    config = parse(text)
+    assert config.forms["donation"].prompts[1].errors == ("invalid-card-number",)
+    shown = {line.strip("[] ").split(".")[0] for line in text.replace("# [", "[").splitlines() if line.startswith("[")}
+    names = {field.alias or name for name, field in Config.model_fields.items()}
+    assert names <= {entry.split("]")[0] for entry in shown}
+
+
+def test_the_embedded_defaults_and_the_example_agree_on_what_the_defaults_are() -> None:
+    example = parse((ROOT / "examples" / "paytone.toml").read_text(encoding="utf-8"))
+    assert example.media == Config().media
+    assert example.prompts == Config().prompts
+    assert example.log == Config().log
+    assert example.sip == Config().sip
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "why"),
+    [
+        ('[sip]\nlisten = "nowhere"\n', 2, "sip.listen", "HOST:PORT"),
+        ('[sip]\nlisten = "0.0.0.0:5060"\n', 1, "sip", "advertise"),
+        ('[sip]\nlisten = "127.0.0.1:99999"\n', 2, "sip.listen", "HOST:PORT"),
+        ("[sip]\n\nfoo = 1\n", 3, "sip.foo", "not permitted"),
+        ("[media]\nports = [100, 200]\n", 2, "media.ports", "1024"),
+        ('[form.a]\namount = 2.5\nconnector = "x"\n', 2, "form.a.amount", "binary fractions"),
+        ('[connector.x]\ntype = "sandbox"\n[form.a]\nconnector = "y"\n', 4, "form.a.connector", "known: x"),
+        ('[[route]]\nto = "1"\nform = "b"\n[[route]]\nto = "2"\nform = "c"\n', 6, "route[1].form", "no [form.c]"),
+        ('[connector.x]\ntype = "signalwire"\nurl = "http://h/"\n', 1, "connector.x", "https://"),
+        ('[connector.x]\ntype = "signalwire"\nurl = "https://u:p@h/"\n', 1, "connector.x", "url_env"),
+        ('[connector.x]\ntype = "sandbox"\nfaults = 3\n', 3, "connector.x.faults", "tuple"),
+        ('[connector.x]\ntype = "paypal"\n', 1, "connector.x", "expected tags"),
+        ('[account.x]\nregistrar = "tel:1"\nuser = "a"\n', 2, "account.x.registrar", "SIP URI"),
+    ],
+)
+def test_a_mistake_is_reported_with_key_and_line(text: str, line: int, key: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, name="paytone.toml")
+    assert any(
+        entry.startswith(f"paytone.toml:{line}: {key}: ") and why in entry for entry in str(caught.value).splitlines()
+    ), str(caught.value)
+    assert caught.value.remedy
+
+
+def test_text_that_is_no_toml_is_reported_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"paytone\.toml: not valid TOML.*line 2"):
+        parse("[sip]\nlisten = \n", name="paytone.toml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing-here"):
+        load(tmp_path / "nothing-here.toml")
+
+
+def test_a_secret_in_a_url_is_never_repeated_in_the_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse('[connector.x]\ntype = "signalwire"\nurl = "https://user:hunter2@host/"\n')
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_star_route_is_the_last_resort() -> None:
+    text = default_text() + '\n[[route]]\nto = "*"\nform = "save-card"\n'
+    config = parse(text)
+    assert config.route_for("pay") == "donation"
+    assert config.route_for("anything") == "save-card"
+
+
+@given(st.text(max_size=300))
+def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
+    try:
+        parse(text)
+    except ConfigError:
+        pass
