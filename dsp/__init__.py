@@ -1,0 +1,3 @@
+"""Samples in, numbers out: codecs, tones, levels."""
+
+__all__: tuple[str, ...] = ()
