@@ -1,0 +1,16 @@
+"""Run migrations on the connection that ``engine.ledger.database`` hands over, inside its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from engine.ledger.schema import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    # SQLite cannot alter most things in place; later revisions copy the table.
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,66 @@
+"""Rows of the ledger as the rest of the engine sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.pay.submission import Outcome
+
+__all__ = ("AttemptRecord", "WebhookRecord")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt at a connector, masked."""
+
+    transaction_id: str
+    payment_id: str
+    connector: str
+    operation: str
+    method: str
+    amount: str
+    currency: str
+    card_number: str
+    "Masked: all but the last four."
+    card_type: str
+    created_at: datetime
+    outcome: Outcome | None
+    "None until known."
+    outcome_at: datetime | None
+    reconciled: bool
+    "The outcome was found out afterwards, not by the answer to our request."
+    charge_id: str
+    token_id: str
+    error_code: str
+    error_message: str
+
+    def for_log(self) -> dict[str, str]:
+        """Return what a log line needs to name this attempt."""
+        return {
+            "transaction": self.transaction_id,
+            "payment": self.payment_id,
+            "connector": self.connector,
+            "amount": self.amount,
+            "currency": self.currency,
+            "outcome": self.outcome or "open",
+            "charge": self.charge_id,
+            "error": self.error_code,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRecord:
+    """One webhook that waits to be delivered."""
+
+    id: int
+    session: str
+    "Webhooks of one session are delivered in the order of their ids."
+    url: str
+    content_type: str
+    body: bytes
+    key_env: str
+    "Name of the environment variable with the signing key; empty: not signed."
+    allow_insecure: bool
+    attempts: int
+    "Deliveries tried so far."
