@@ -253,7 +253,7 @@ ConnectorConfig = Annotated[SandboxConnector | SignalWireConnector, Field(discri
 
 
 class FormPrompt(_Table):
-    """A prompt of one's own: spoken text or an audio file, for a step and, if given, attempts, errors and card types."""
+    """A prompt of one's own: text or an audio file, for a step and, if given, attempts, errors and card types."""
 
     step: STEPS = Field(alias="for")
     say: str = Field(default="", max_length=2000)

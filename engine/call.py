@@ -1,0 +1,379 @@
+"""One caller: the INVITE session, the media leg and the program that runs on them.
+
+A ``Call`` is made by ``engine.service`` for an INVITE that a route answers. It lives on the asyncio loop and is fed
+with events of the SIP endpoint, of the media plane and of its program. Its life:
+
+    INVITE -> leg, answer -> 180, 200 -> ACK -> program runs -> program ends or the caller hangs up -> all released
+
+Whatever ends it (BYE, CANCEL, no ACK, silence of the media, a fault of ours, drain), ``_release`` runs exactly once,
+and a payment that is under way at the connector is waited for before the call is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sip.events import (
+    InfoDigitReceived,
+    InviteReceived,
+    OfferReceived,
+    OfferRequested,
+    SessionConfirmed,
+    SessionEnded,
+    SessionId,
+)
+from sip.offer_answer import LocalCapabilities, MediaParameters, NoCommonMedia, accept_answer, answer, make_offer
+from sip.sdp import SessionDescription
+
+from engine.config import FormConfig
+from engine.errors import LedgerError, MediaError
+from engine.events import CallAnswered, CallEnded, EngineEvent
+from engine.form import FormProgram
+from engine.ledger import Ledger
+from engine.log import fields
+from engine.media import (
+    DigitMerger,
+    DigitReceived,
+    DigitSource,
+    Leg,
+    MediaEvent,
+    MediaPlane,
+    MediaTimeout,
+    PlayFinished,
+)
+from engine.metrics import CALLS, CALLS_ACTIVE, CALLS_REFUSED, DIGITS
+from prompts.clip import Clip
+from sip.errors import SipError
+
+__all__ = ("Call", "CallContext", "Signalling")
+
+log = logging.getLogger("engine.call")
+
+
+class Signalling(Protocol):
+    """What a call may ask of its SIP session; each call sends at once."""
+
+    def ring(self, session: SessionId) -> None:
+        """Send 180."""
+
+    def answer(self, session: SessionId, sdp: SessionDescription) -> None:
+        """Send 200 with our session description."""
+
+    def reject(self, session: SessionId, status: int, *, retry_after_s: int | None = None) -> None:
+        """Send a final failure."""
+
+    def answer_offer(self, session: SessionId, sdp: SessionDescription) -> None:
+        """Send 200 to a re-INVITE."""
+
+    def refuse_offer(self, session: SessionId, status: int) -> None:
+        """Refuse a re-INVITE; the session goes on as it was."""
+
+    def hang_up(self, session: SessionId, reason: str = "") -> None:
+        """End the session."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallContext:
+    """What all calls of an engine share."""
+
+    signalling: Signalling
+    plane: MediaPlane
+    ledger: Ledger
+    advertised_host: str
+    notify: Callable[[EngineEvent], None]
+    now: Callable[[], float]
+    "Monotonic seconds, the endpoint's and the media plane's clock."
+
+
+class Call:
+    """One inbound call on one leg; see the module for its life."""
+
+    def __init__(
+        self,
+        call_id: str,
+        invite: InviteReceived,
+        form_name: str,
+        form: FormConfig,
+        context: CallContext,
+        make_program: Callable[[Call], FormProgram],
+        on_gone: Callable[[Call], None],
+    ) -> None:
+        self.call_id = call_id
+        self.session = invite.session
+        self.form_name = form_name
+        self.form = form
+        self.caller = invite.from_.uri.user or "anonymous"
+        self.dialled = invite.request_uri.user or ""
+        self._invite = invite
+        self._context = context
+        self._on_gone = on_gone
+        self._leg: Leg | None = None
+        self._local: LocalCapabilities | None = None
+        self._offer_sent: SessionDescription | None = None
+        self._media: MediaParameters | None = None
+        self._merger = DigitMerger()
+        self._program = make_program(self)
+        self._started_at = context.now()
+        self._confirmed = False
+        self._ended: str | None = None
+        self._early_digits: list[int] = []
+        self._recorded = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def leg_id(self) -> int | None:
+        """Id of the media leg while there is one."""
+        return self._leg.id if self._leg is not None else None
+
+    # -- setting up ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Answer the INVITE, or refuse it: 503 without a free port, 488 without a common codec (RFC 3261 §13.3.1)."""
+        try:
+            self._leg = self._context.plane.open_leg()
+        except MediaError as error:
+            log.error("a call is refused: %s", error, extra=fields(call=self.call_id))
+            self._refuse(503, retry_after_s=10)
+            return
+        self._local = LocalCapabilities(
+            address=self._context.advertised_host,
+            rtp_port=self._leg.rtp_port,
+            session_id=self._leg.id + 1,
+            session_version=1,
+        )
+        try:
+            if self._invite.offer is None:  # late offer: ours goes out in the 200 (§13.2.1), theirs comes in the ACK
+                ours = self._offer_sent = make_offer(self._local)
+            else:
+                ours, self._media = answer(self._invite.offer, self._local)
+        except NoCommonMedia as error:
+            log.info("a call is refused: %s", error, extra=fields(call=self.call_id))
+            self._refuse(488)
+            return
+        if self._media is not None:
+            self._configure(self._media)
+        self._task(self._record_start())
+        self._context.signalling.ring(self.session)
+        self._context.signalling.answer(self.session, ours)
+        CALLS_ACTIVE.inc()
+
+    def _refuse(self, status: int, *, retry_after_s: int | None = None) -> None:
+        CALLS_REFUSED.labels(status=str(status)).inc()
+        self._context.signalling.reject(self.session, status, retry_after_s=retry_after_s)
+
+    def _configure(self, media: MediaParameters) -> None:
+        assert self._leg is not None
+        self._leg.configure(
+            remote=(media.remote_address, media.remote_rtp_port),
+            remote_rtcp=(media.remote_address, media.remote_rtcp_port),
+            codec=media.codec,
+            send_pt=media.send_pt,
+            receive_pts=media.receive_pts,
+            event_receive_pt=media.event_receive_pt,
+            event_send_pt=media.event_send_pt,
+            event_rate_hz=media.event_rate_hz,
+            ptime_ms=media.ptime_ms,
+            sending=media.direction in ("sendrecv", "sendonly"),
+            receiving=media.direction in ("sendrecv", "recvonly"),
+        )
+
+    # -- from the SIP endpoint -----------------------------------------------------------------------------------
+
+    def confirmed(self, event: SessionConfirmed) -> None:
+        """ACK arrived: the program begins."""
+        if self._offer_sent is not None and self._media is None:
+            try:
+                if event.answer is None:
+                    raise NoCommonMedia("the ACK brought no answer to our offer")
+                self._media = accept_answer(self._offer_sent, event.answer)
+            except SipError as error:
+                log.info("a call ends: %s", error, extra=fields(call=self.call_id))
+                self.hang_up("no common media")
+                return
+            self._configure(self._media)
+        assert self._media is not None
+        self._confirmed = True
+        log.info("call answered", extra=fields(call=self.call_id, form=self.form_name, codec=self._media.codec))
+        self._context.notify(
+            CallAnswered(
+                call_id=self.call_id,
+                caller=self.caller,
+                dialled=self.dialled,
+                form=self.form_name,
+                codec=self._media.codec,
+                telephone_event=self._media.event_receive_pt is not None,
+            )
+        )
+        self._program.start(self._context.now())
+        # Keys pressed between our 200 and the ACK are type-ahead like any other.
+        while self._early_digits:
+            self._program.digit(self._early_digits.pop(0), self._context.now())
+
+    def offered(self, event: OfferReceived | OfferRequested) -> None:
+        """Answer a re-INVITE: hold, resume, another address or codec; keep the old session when it cannot be had."""
+        assert self._local is not None
+        local = LocalCapabilities(
+            address=self._local.address,
+            rtp_port=self._local.rtp_port,
+            session_id=self._local.session_id,
+            session_version=self._local.session_version + 1,
+        )
+        try:
+            if isinstance(event, OfferRequested):
+                ours = self._offer_sent = make_offer(local)
+                self._media = None  # the answer comes in the ACK; media flows as before until then
+            else:
+                ours, self._media = answer(event.offer, local)
+                self._configure(self._media)
+        except NoCommonMedia:
+            self._context.signalling.refuse_offer(self.session, 488)
+            return
+        self._local = local
+        self._context.signalling.answer_offer(self.session, ours)
+
+    def reconfirmed(self, event: SessionConfirmed) -> None:
+        """ACK of a re-INVITE: take the answer to an offer of ours, if there was one."""
+        if self._media is None and self._offer_sent is not None and event.answer is not None:
+            try:
+                self._media = accept_answer(self._offer_sent, event.answer)
+            except SipError as error:
+                log.info("a call ends: %s", error, extra=fields(call=self.call_id))
+                self.hang_up("no common media")
+                return
+            self._configure(self._media)
+
+    def acknowledged(self, event: SessionConfirmed) -> None:
+        """Pass an ACK to the set-up or to the re-INVITE that it belongs to."""
+        if self._confirmed:
+            self.reconfirmed(event)
+        else:
+            self.confirmed(event)
+
+    def info_digit(self, event: InfoDigitReceived) -> None:
+        """Take a key that came as SIP INFO."""
+        now = self._context.now()
+        self._digit(
+            DigitReceived(leg_id=self.leg_id or 0, code=event.event, source=DigitSource.INFO, at=now, level_dbm0=0.0)
+        )
+        # A key stops a prompt; for the other two sources the media thread has done so by itself.
+        if self._leg is not None:
+            self._leg.stop_interruptible()
+
+    def ended(self, event: SessionEnded) -> None:
+        """The session is over, whoever ended it."""
+        self._finish(str(event.cause))
+
+    # -- from the media plane ------------------------------------------------------------------------------------
+
+    def media_event(self, event: MediaEvent) -> None:
+        """Take an event of this call's leg."""
+        match event:
+            case DigitReceived():
+                self._digit(event)
+            case PlayFinished():
+                self._program.play_finished(event.token, event.interrupted_by_digit, self._context.now())
+            case MediaTimeout():
+                if self._media is not None and self._media.held:
+                    return  # on hold nothing comes (RFC 3264 §8.4)
+                log.info("the caller's media stays away", extra=fields(call=self.call_id, silent_ms=event.silent_ms))
+                self.hang_up("media timeout")
+
+    def _digit(self, event: DigitReceived) -> None:
+        if not self._merger.accept(event):
+            return
+        DIGITS.labels(source=str(event.source)).inc()
+        self._program.count_digit(event.source)
+        if self._confirmed:
+            self._program.digit(event.code, self._context.now())
+        else:
+            self._early_digits.append(event.code)
+
+    # -- for the program -----------------------------------------------------------------------------------------
+
+    def play(self, clips: list[Clip], token: int, *, interruptible: bool) -> None:
+        """Play ``clips`` one after the other; ``play_finished`` of the program follows in any case."""
+        if self._leg is None or self._ended is not None:
+            self._program.play_finished(token, False, self._context.now())
+            return
+        self._leg.play(clips, token=token, interruptible=interruptible)
+
+    def stop_playing(self) -> None:
+        """Stop what plays."""
+        if self._leg is not None and self._ended is None:
+            self._leg.stop_playing()
+
+    def program_finished(self) -> None:
+        """The program has nothing more to do: hang up."""
+        self.hang_up("")
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def hang_up(self, reason: str) -> None:
+        """End the session from our side; a no-op when it is over."""
+        if self._ended is None:
+            self._context.signalling.hang_up(self.session, reason)
+
+    def _finish(self, cause: str) -> None:
+        if self._ended is not None:
+            return
+        self._ended = cause
+        if self._leg is None or self._local is None:
+            self._on_gone(self)
+            return
+        if self._media is None and not self._confirmed and self._offer_sent is None:
+            # Refused with 488: there was no call to record.
+            self._leg.close()
+            self._leg = None
+            self._on_gone(self)
+            return
+        self._early_digits.clear()
+        self._program.hang_up(self._context.now())
+        self._task(self._release(cause))
+
+    async def _release(self, cause: str) -> None:
+        assert self._leg is not None
+        await self._program.done()
+        statistics = self._leg.statistics()
+        self._leg.close()
+        self._leg = None
+        duration_s = self._context.now() - self._started_at
+        await self._recorded.wait()
+        try:
+            await self._context.ledger.record_call_end(
+                self.call_id, cause=cause, packets_in=statistics.packets_in, packets_lost=statistics.lost
+            )
+        except LedgerError as error:
+            log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
+        CALLS_ACTIVE.dec()
+        CALLS.labels(cause=cause).inc()
+        log.info("call ended", extra=fields(call=self.call_id, cause=cause, seconds=f"{duration_s:.1f}"))
+        self._context.notify(CallEnded(call_id=self.call_id, cause=cause, duration_s=duration_s))
+        self._on_gone(self)
+
+    async def _record_start(self) -> None:
+        try:
+            await self._context.ledger.record_call_start(
+                self.call_id,
+                sip_call_id=self._invite.call_id,
+                caller=self.caller,
+                dialled=self.dialled,
+                form=self.form_name,
+            )
+        except LedgerError as error:
+            log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
+        finally:
+            self._recorded.set()
+
+    def _task(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a call's task failed", exc_info=error, extra=fields(call=self.call_id))

@@ -1,0 +1,356 @@
+"""The engine: everything that lives as long as the process, and where each event of SIP and media goes.
+
+``Engine(config).start()`` opens the ledger, reconciles what a crash left behind, renders the prompts, starts the media
+threads, listens, registers. ``stop()`` drains: no new calls, OPTIONS answers 503, calls end, webhooks leave, then it is
+all closed. Everything runs on one asyncio loop except the media threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from prometheus_client import start_http_server
+from prompts.store import PromptStore
+from sip.endpoint import Account, Endpoint, EndpointConfig
+from sip.events import (
+    Event,
+    InfoDigitReceived,
+    InviteReceived,
+    OfferReceived,
+    OfferRequested,
+    RegistrationChanged,
+    SessionConfirmed,
+    SessionEnded,
+    SessionId,
+)
+from sip.sdp import SessionDescription
+from sip.timers import Address
+
+from engine.call import Call, CallContext
+from engine.charging import Charging
+from engine.config import Config, secret_from_environment, split_address
+from engine.connectors import Connector, open_connector
+from engine.errors import ConfigError
+from engine.events import EngineEvent, RegistrationState
+from engine.form import FormContext, FormProgram, FormPrompts
+from engine.ledger import Ledger
+from engine.log import fields
+from engine.media import MediaPlane
+from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
+from engine.net.udp import SourceFilter, UdpAgent, bind_udp
+from engine.outbox import Outbox
+from sip.uri import Uri
+
+__all__ = ("Engine",)
+
+log = logging.getLogger("engine.service")
+
+DRAIN_S = 30.0
+"How long calls may go on after a stop was asked for; a payment at the connector is waited for beyond it."
+UNREGISTER_S = 1.0
+RETRY_AFTER_S = 10
+
+
+class _Signals:
+    """``call.Signalling`` on the endpoint: each call is carried out and sent at once."""
+
+    def __init__(self, agent: UdpAgent) -> None:
+        self._agent = agent
+        self._now = asyncio.get_running_loop().time
+
+    def ring(self, session: SessionId) -> None:
+        self._agent.endpoint.ring(session, self._now())
+        self._agent.flush()
+
+    def answer(self, session: SessionId, sdp: SessionDescription) -> None:
+        self._agent.endpoint.answer(session, sdp, self._now())
+        self._agent.flush()
+
+    def reject(self, session: SessionId, status: int, *, retry_after_s: int | None = None) -> None:
+        headers = (("Retry-After", str(retry_after_s)),) if retry_after_s is not None else ()
+        self._agent.endpoint.reject(session, status, self._now(), headers=headers)
+        self._agent.flush()
+
+    def answer_offer(self, session: SessionId, sdp: SessionDescription) -> None:
+        self._agent.endpoint.answer_offer(session, sdp, self._now())
+        self._agent.flush()
+
+    def refuse_offer(self, session: SessionId, status: int) -> None:
+        self._agent.endpoint.refuse_offer(session, status, self._now())
+        self._agent.flush()
+
+    def hang_up(self, session: SessionId, reason: str = "") -> None:
+        self._agent.endpoint.hang_up(session, self._now(), reason=reason)
+        self._agent.flush()
+
+
+class Engine:
+    """One paytone engine; ``observer`` hears of each ``EngineEvent``."""
+
+    def __init__(self, config: Config, *, observer: Callable[[EngineEvent], None] | None = None) -> None:
+        self.config = config
+        self._observers: list[Callable[[EngineEvent], None]] = [observer] if observer else []
+        self._calls: dict[SessionId, Call] = {}
+        self._calls_by_leg: dict[int, Call] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._closers: list[Callable[[], object]] = []
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bring everything up; raise ``ConfigError``, ``LedgerError`` or ``MediaError`` with the remedy if it can't."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _start(self) -> None:
+        config = self.config
+        host, port = config.sip.address
+        sock = bind_udp(host, port, next_free=config.sip.next_free_port)
+        self.sip_host, self.sip_port = host, sock.getsockname()[1]
+        advertised = config.sip.advertise or host
+
+        self.ledger = await Ledger.open(config.ledger.url, clock=lambda: datetime.now(UTC))
+        self._closers.append(self.ledger.close)
+        self.connectors: dict[str, Connector] = {}
+        for name, settings in config.connectors.items():
+            connector = self.connectors[name] = await open_connector(name, settings)
+            self._closers.append(connector.close)
+        self.charging = Charging(self.ledger, self.connectors, clock=lambda: datetime.now(UTC))
+        reconciled = await self.charging.reconcile()
+        for attempt in reconciled:
+            log.warning("an attempt of an earlier run was reconciled", extra=fields(**attempt.for_log()))
+        self.outbox = Outbox(self.ledger, clock=lambda: datetime.now(UTC))
+        self.outbox.start()
+        self._closers.append(self.outbox.stop)
+
+        self.prompts = PromptStore.open(config.prompts.cache)
+        self._closers.append(self.prompts.close)
+        self._form_prompts = FormPrompts(self.prompts, default_locale=config.prompts.locale)
+        await self._form_prompts.prepare(config.forms)
+
+        self.plane = MediaPlane(
+            host=config.media.host or host,
+            port_range=config.media.ports,
+            threads=config.media.threads,
+            rtp_timeout_ms=int(config.media.timeout_s * 1000),
+        )
+        self.plane.start()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self.plane.event_fd(), self._media_events)
+        self._closers.append(self._stop_plane)
+
+        sources = SourceFilter(config.sip.allow)
+        endpoint = Endpoint(
+            EndpointConfig(contact_host=advertised, contact_port=self.sip_port, max_sessions=config.sip.max_calls),
+            entropy=os.urandom,
+        )
+        self.agent = UdpAgent(endpoint, sources, self._sip_event)
+        await self.agent.open(sock)
+        self._closers.append(self.agent.close)
+        self._context = CallContext(
+            signalling=_Signals(self.agent),
+            plane=self.plane,
+            ledger=self.ledger,
+            advertised_host=config.sip.advertise or config.media.host or host,
+            notify=self.notify,
+            now=loop.time,
+        )
+        if config.metrics.listen:
+            metrics_host, metrics_port = split_address(config.metrics.listen)
+            server, _ = start_http_server(metrics_port, addr=metrics_host, registry=REGISTRY)
+            self._closers.append(server.shutdown)
+        await self._register(sources)
+        log.info("listening", extra=fields(sip=f"udp:{self.sip_host}:{self.sip_port}", rtp=config.media.ports))
+
+    async def stop(self, *, drain_s: float = DRAIN_S) -> None:
+        """Drain and close: refuse new calls, unregister, give calls ``drain_s`` to end, then hang up and close all."""
+        if self._draining:
+            return
+        self._draining = True
+        if hasattr(self, "agent"):
+            self.agent.endpoint.set_accepting(False)
+            for account in self.config.accounts:
+                self.agent.endpoint.unregister(account, asyncio.get_running_loop().time())
+            self.agent.flush()
+            await self._drain(drain_s)
+        await self._close()
+
+    async def _drain(self, drain_s: float) -> None:
+        if self._calls:
+            log.info("draining", extra=fields(calls=len(self._calls), seconds=drain_s))
+            try:
+                async with asyncio.timeout(drain_s):
+                    await self._idle.wait()
+            except TimeoutError:
+                for call in list(self._calls.values()):
+                    call.hang_up("the engine stops")
+                # Only payments at their connector keep a call now; their result must not be lost.
+                await self._idle.wait()
+        elif self.config.accounts:
+            await asyncio.sleep(UNREGISTER_S)
+
+    async def _close(self) -> None:
+        while self._closers:
+            closed = self._closers.pop()()
+            if asyncio.iscoroutine(closed):
+                await closed
+
+    def _stop_plane(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.plane.event_fd())
+        self.plane.stop()
+
+    async def _register(self, sources: SourceFilter) -> None:
+        loop = asyncio.get_running_loop()
+        for name, account in self.config.accounts.items():
+            registrar = Uri.parse(account.registrar)
+            next_hop = await self._resolve(registrar, f"account.{name}.registrar")
+            sources.allow(next_hop.host)
+            password = ""
+            if account.password_env:
+                password = secret_from_environment(account.password_env, f"account.{name}.password_env")
+            aor = Uri.parse(f"sip:{account.user}@{registrar.host}" + (f":{registrar.port}" if registrar.port else ""))
+            self.agent.endpoint.register(
+                Account(
+                    id=name,
+                    aor=aor,
+                    registrar=registrar,
+                    next_hop=next_hop,
+                    username=account.auth_user or account.user,
+                    password=password,
+                    expires_s=account.expires_s,
+                ),
+                loop.time(),
+            )
+        self.agent.flush()
+
+    async def _resolve(self, uri: Uri, where: str) -> Address:
+        """Return the address of a registrar: its IP literal, or what the system's resolver says of its name."""
+        port = uri.port or 5060
+        family = socket.AF_INET6 if ":" in self.sip_host else socket.AF_INET
+        host = uri.host.strip("[]")
+        try:
+            return Address(str(ipaddress.ip_address(host)), port)
+        except ValueError:
+            pass
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
+        except OSError as error:
+            raise ConfigError(
+                f"{host} has no address: {error}", where=where, remedy="check the name or give an IP"
+            ) from None
+        return Address(str(found[0][4][0]), port)
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def observe(self, observer: Callable[[EngineEvent], None]) -> None:
+        """Add an observer."""
+        self._observers.append(observer)
+
+    def notify(self, event: EngineEvent) -> None:
+        """Tell the observers; one that fails is logged and does not disturb the call."""
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer failed")
+
+    def _sip_event(self, event: Event) -> None:
+        match event:
+            case InviteReceived():
+                self._invited(event)
+            case SessionConfirmed():
+                if call := self._calls.get(event.session):
+                    call.acknowledged(event)
+            case SessionEnded():
+                if call := self._calls.get(event.session):
+                    call.ended(event)
+            case OfferReceived() | OfferRequested():
+                if call := self._calls.get(event.session):
+                    call.offered(event)
+            case InfoDigitReceived():
+                if call := self._calls.get(event.session):
+                    call.info_digit(event)
+            case RegistrationChanged():
+                self._registration(event)
+            case _:
+                pass  # events of the calling side; this engine only answers
+
+    def _registration(self, event: RegistrationChanged) -> None:
+        level = logging.ERROR if event.state == "failed" else logging.INFO
+        log.log(level, "registration", extra=fields(account=event.account_id, state=event.state, reason=event.reason))
+        self.notify(RegistrationState(account=event.account_id, state=str(event.state), reason=event.reason))
+
+    def _invited(self, event: InviteReceived) -> None:
+        user = event.request_uri.user or ""
+        form_name = self.config.route_for(user)
+        if form_name is None:
+            log.info("a call is refused: no route", extra=fields(source=event.source.host))
+            CALLS_REFUSED.labels(status="404").inc()
+            self._context.signalling.reject(event.session, 404)
+            return
+        call = Call(
+            uuid.uuid4().hex,
+            event,
+            form_name,
+            self.config.forms[form_name],
+            self._context,
+            self._program,
+            self._gone,
+        )
+        self._calls[event.session] = call
+        self._idle.clear()
+        call.start()
+        if call.leg_id is not None:
+            self._calls_by_leg[call.leg_id] = call
+
+    def _program(self, call: Call) -> FormProgram:
+        return FormProgram(
+            call.call_id,
+            call.form_name,
+            call.form,
+            call,
+            FormContext(
+                prompts=self._form_prompts,
+                charging=self.charging,
+                ledger=self.ledger,
+                outbox=self.outbox,
+                notify=self.notify,
+                now=asyncio.get_running_loop().time,
+                today=lambda: datetime.now(UTC).date(),
+            ),
+        )
+
+    def _gone(self, call: Call) -> None:
+        self._calls.pop(call.session, None)
+        for leg_id in [leg_id for leg_id, of in self._calls_by_leg.items() if of is call]:
+            del self._calls_by_leg[leg_id]
+        if not self._calls:
+            self._idle.set()
+
+    def _media_events(self) -> None:
+        for event in self.plane.drain_events():
+            if call := self._calls_by_leg.get(event.leg_id):
+                try:
+                    call.media_event(event)
+                except Exception:
+                    # One call's fault must not stop the others' media.
+                    log.exception("a media event could not be handled", extra=fields(call=call.call_id))
+                    call.hang_up("internal error")
+        LATE_TICKS.set(self.plane.statistics().late_ticks)
+
+    @property
+    def active_calls(self) -> int:
+        """Calls that are up, or still waiting for their payment's result."""
+        return len(self._calls)

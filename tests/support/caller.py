@@ -1,0 +1,102 @@
+"""A caller for the end-to-end tests: a softphone that keys what each step asks for, guided by the engine's log."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.softphone.client import Softphone
+from tests.support.engine import RunningEngine
+
+__all__ = ("VISA", "Call", "Script", "expiry", "pay")
+
+VISA = "4242424242424242"
+PROMPT = re.compile(r"engine\.form: prompt call=(\w+) step=([\w-]+)")
+CALL_TIMEOUT_S = 90.0
+
+
+def expiry() -> str:
+    """Return a valid expiry, MMYY, two years from now."""
+    return f"12{(datetime.now(UTC).year + 2) % 100:02d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """What is keyed at the first, second, ... prompt of each step; a step that runs out of entries gets no key."""
+
+    entries: Mapping[str, Sequence[str]]
+    mode: str = "telephone-event"
+    hang_up_at: str = ""
+    "Hang up when this step is asked."
+
+    @classmethod
+    def good(cls, *, mode: str = "telephone-event", card: str = VISA, code: str = "123", **changes: Sequence[str]) -> Script:
+        """Return a script that pays, with other entries for the steps named in ``changes`` (``_`` for ``-``)."""
+        entries: dict[str, Sequence[str]] = {
+            "payment-card-number": [f"{card}#"],
+            "expiration-date": [expiry()],
+            "security-code": [code],
+            "postal-code": ["94105#"],
+        }
+        entries.update({step.replace("_", "-"): keys for step, keys in changes.items()})
+        return cls(entries=entries, mode=mode)
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """How a call went."""
+
+    call_id: str = ""
+    result: str = ""
+    steps: list[str] = field(default_factory=list)
+    payment: dict[str, Any] = field(default_factory=dict)
+
+
+async def pay(engine: RunningEngine, script: Script, *, user: str = "pay", record: Path | None = None) -> Call:
+    """Call ``engine``, key what ``script`` says at each prompt, and return how it went when the call is over."""
+    async with asyncio.timeout(CALL_TIMEOUT_S), Softphone() as phone:
+        first = len(engine.lines)
+        asked: dict[str, int] = {}
+        call = Call()
+        await phone.call(engine.uri(user), record=record)
+        over = asyncio.ensure_future(phone.wait_state("disconnected", timeout=CALL_TIMEOUT_S))
+        position = first
+        # One caller per engine at a time: the first prompt after the INVITE is this call's.
+        while not over.done():
+            position = await _next_line(engine, position, over)
+            for line in engine.lines[position - 1 : position]:
+                match = PROMPT.search(line)
+                if match is None or (call.call_id and match[1] != call.call_id):
+                    continue
+                call.call_id = match[1]
+                step = match[2]
+                call.steps.append(step)
+                if script.hang_up_at == step:
+                    await phone.hang_up()
+                    continue
+                entries = script.entries.get(step, ())
+                turn = asked.get(step, 0)
+                asked[step] = turn + 1
+                if turn < len(entries) and entries[turn]:
+                    await phone.keys(entries[turn], mode=script.mode)
+        await over
+        await engine.wait_for(rf"call ended call={call.call_id}")
+    rows = [row for row in engine.ledger_rows("payments") if row["call_id"] == call.call_id]
+    if rows:
+        call.payment = rows[0]
+        call.result = rows[0]["result"]
+    return call
+
+
+async def _next_line(engine: RunningEngine, position: int, over: asyncio.Future[Any]) -> int:
+    """Return the position behind the next line of the log, or the same one when the call is over before it comes."""
+    while len(engine.lines) <= position:
+        if over.done():
+            return position
+        await asyncio.sleep(0.02)
+    return position + 1
