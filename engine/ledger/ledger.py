@@ -345,11 +345,15 @@ class Ledger:
             for row in await self._rows(statement)
         ]
 
-    async def next_webhook_at(self) -> datetime | None:
-        """Return when the next delivery is due; None when nothing waits."""
+    async def next_webhook_at(self, now: datetime) -> datetime | None:
+        """Return when the next delivery after ``now`` is due; None when nothing waits for a time to come."""
         heads = _heads()
         rows = await self._rows(
-            select(OUTBOX.c.next_at).join(heads, heads.c.id == OUTBOX.c.id).order_by(OUTBOX.c.next_at).limit(1)
+            select(OUTBOX.c.next_at)
+            .join(heads, heads.c.id == OUTBOX.c.id)
+            .where(OUTBOX.c.next_at > now)
+            .order_by(OUTBOX.c.next_at)
+            .limit(1)
         )
         return rows[0].next_at if rows else None
 
