@@ -1,0 +1,45 @@
+"""Numeric kernels under the DTMF detector: filter, eight-frequency bank, least-squares fit of two tones."""
+
+cdef enum:
+    TONE_BLOCK = 40  # samples, 5 ms
+    TONE_BLOCKS = 5  # blocks in a window, 25 ms
+    TONE_WINDOW = 200  # samples
+    TONE_HISTORY = 40  # older input samples the filter looks at
+    TONE_DELAY = 20  # samples that the filter's output lies behind its input
+    TONE_BINS = 8  # 697 770 852 941 1209 1336 1477 1633 Hz
+
+cdef struct TonePair:
+    # Angular frequencies in radians a sample, then amplitudes (peak) of the filtered signal.
+    double low_omega
+    double high_omega
+    double low_peak
+    double high_peak
+    # Relative growth of the amplitude over half a window (100 samples).
+    double low_slope
+    double high_slope
+    # Energies summed over the window: of the two tones, and what they leave.
+    double tone_energy
+    double residual_energy
+    # Smallest and largest amplitude in a block, as a ratio to the amplitude over the window.
+    double flat_min
+    double flat_max
+
+cdef struct ToneMix:
+    # Inverse of the 2 x 2 matrix that says how much of each tone leaks into the other's bin of a 40-sample block.
+    double a
+    double b
+    double c
+    double d
+
+cdef double BIN_OMEGA[8]
+cdef float BIN_GAIN[8]  # the filter's amplitude gain at each of the eight frequencies
+
+# x: TONE_HISTORY older samples, then TONE_BLOCK new ones. y: TONE_BLOCK filtered samples, TONE_DELAY behind x.
+# bank: 8 real then 8 imaginary parts, phase zero at the block's centre; power: their squared magnitudes.
+# energy: of y, then of the samples of x that y belongs to.
+cdef void tone_block(const float* x, float* y, float* bank, float* power, float* energy) noexcept nogil
+cdef void tone_mix(ToneMix* mix, double low_omega, double high_omega, int low_bin, int high_bin) noexcept nogil
+# Coarse frequencies from the phase steps between blocks; ring is [TONE_BLOCKS][16], oldest the oldest row.
+cdef void tone_coarse(const float* ring, int oldest, int low_bin, int high_bin, TonePair* pair) noexcept nogil
+# Fit two tones near pair.low_omega, pair.high_omega to TONE_WINDOW samples; 0 when they cannot be told apart.
+cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil

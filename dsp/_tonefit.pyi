@@ -1,0 +1,1 @@
+"""No Python face: see _tonefit.pxd."""
