@@ -108,9 +108,6 @@ def _parse_fields(text: str, headers: Headers) -> None:
     """Fill ``headers`` line by line; on a fault the lines before it are there."""
     if not text:
         return
-    if "\r" in text:
-        # Some receivers end a line at a lone CR: what we let through could be another header to the next hop.
-        raise ParseError("lone CR", where="headers", section="RFC 3261 §25.1")
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()  # a head that was cut off right behind a line
@@ -118,16 +115,20 @@ def _parse_fields(text: str, headers: Headers) -> None:
         raise ParseError("too many headers", where="headers", status_hint=513)
     if len(text) > MAX_LINE and max(map(len, lines)) > MAX_LINE:
         raise ParseError("line too long", where="headers", status_hint=513)
-    fault = False
+    fault = ""
+    if "\r" in text:
+        # Some receivers end a line at a lone CR: what we let through could be another header to the next hop.
+        fault = "lone CR"
+        lines = [line for line in lines if "\r" not in line]
     for line in lines:
         name, colon, value = line.partition(":")
         name = name.rstrip(LWS)
         if not colon or _HEADER_NAME.fullmatch(name) is None:
-            fault = True  # go on: the others may suffice for an answer
+            fault = "line without a header name"  # go on: the others may suffice for an answer
             continue
         headers.add(name, value.strip(LWS))
     if fault:
-        raise ParseError("line without a header name", where="headers", section="RFC 3261 §7.3.1")
+        raise ParseError(fault, where="headers", section="RFC 3261 §7.3.1")
 
 
 def _parse_request_uri(text: str) -> Uri:
