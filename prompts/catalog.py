@@ -77,11 +77,8 @@ class Catalog:
             if not overlay.is_dir():
                 raise CatalogError(f"{overlay} is not a directory of prompt texts")
             for locale, table in _read_directory(overlay).items():
-                shipped = tables.get(locale, {})
-                both = [t.get("texts", {}) for t in (shipped, table)]
-                if not all(isinstance(texts, dict) for texts in both):
-                    raise CatalogError(f"{locale}.toml: texts is not a table")
-                tables[locale] = {**shipped, **table, "texts": {**both[0], **both[1]}}
+                shipped = tables.get(locale, {"texts": {}})
+                tables[locale] = {**shipped, **table, "texts": {**shipped["texts"], **table["texts"]}}
         return cls({locale: _texts(locale, table) for locale, table in tables.items()})
 
     @property
@@ -140,9 +137,12 @@ def _read_directory(directory: Traversable) -> dict[str, dict[str, Any]]:
         if not entry.name.endswith(".toml"):
             continue
         try:
-            tables[entry.name.removesuffix(".toml")] = tomllib.loads(entry.read_text(encoding="utf-8"))
+            table = tomllib.loads(entry.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise CatalogError(f"{entry.name} cannot be read: {error}") from None
+        if not isinstance(table.setdefault("texts", {}), dict):
+            raise CatalogError(f"{entry.name}: texts is not a table")
+        tables[entry.name.removesuffix(".toml")] = table
     return tables
 
 
@@ -157,9 +157,7 @@ def _texts(locale: str, table: Mapping[str, Any]) -> LocaleTexts:
     digits = _strings(table.get("digits"), f"{where}: digits")
     if len(digits) != 10 or len(set(digits)) != 10:
         raise CatalogError(f"{where}: digits has to be ten different words, from zero to nine")
-    texts = table.get("texts")
-    if not isinstance(texts, dict):
-        raise CatalogError(f"{where}: the table [texts] is missing")
+    texts = table["texts"]
     for name in sorted(texts.keys() - {key.value for key in PromptKey}):
         raise CatalogError(f"{where}: texts.{name} is not a prompt")
     return LocaleTexts(
