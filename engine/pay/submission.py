@@ -69,6 +69,11 @@ class Submission:
     expiry_year: str = ""
     "Two digits of 20YY."
     postal_code: str = ""
+    routing_number: str = ""
+    "ABA routing number, nine digits; bank debits only. It is not secret."
+    account_number: Secret | None = field(default=None, repr=False)
+    account_type: str = ""
+    "Such as ``consumer-checking``; bank debits only."
     amount: str = ""
     "Decimal text in major units, as configured (``10.50``); empty when tokenizing."
     currency: str = "usd"
