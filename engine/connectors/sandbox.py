@@ -39,6 +39,7 @@ import aiosqlite
 from engine.connectors.table import classify
 from engine.errors import ConnectorError
 from engine.pay.submission import ConnectorAnswer, Operation, Outcome, PaymentMethod, Submission
+from engine.redact import mask_card
 
 __all__ = ("SandboxFault", "SandboxGateway", "TestCard", "load_test_cards")
 
@@ -272,7 +273,7 @@ class SandboxGateway:
     async def _book(self, submission: Submission, answer: ConnectorAnswer) -> ConnectorAnswer:
         """Store ``answer`` unless the transaction has one already; return the one that holds."""
         number = submission.card_number
-        masked = "" if number is None else number.last_four().rjust(len(number), "*")
+        masked = "" if number is None else mask_card(number.last_four(), len(number))
         row = (
             submission.transaction_id,
             self._clock().isoformat(timespec="milliseconds"),

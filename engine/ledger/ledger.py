@@ -19,7 +19,7 @@ from engine.ledger.database import BUSY_TIMEOUT_S, Database
 from engine.ledger.records import AttemptRecord, WebhookRecord
 from engine.ledger.schema import CALLS, CHARGE_ATTEMPTS, OUTBOX, PAYMENTS
 from engine.pay.submission import ConnectorAnswer, Outcome, Submission
-from engine.redact import redact_text
+from engine.redact import mask_card, redact_text
 
 __all__ = ("INTERRUPTED", "Ledger")
 
@@ -407,7 +407,7 @@ def _heads() -> Any:
 
 def _masked(submission: Submission) -> str:
     secret = submission.card_number
-    return "" if secret is None else secret.last_four().rjust(len(secret), "*")
+    return "" if secret is None else mask_card(secret.last_four(), len(secret))
 
 
 def _attempt_record(row: Row[Any]) -> AttemptRecord:
