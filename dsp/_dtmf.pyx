@@ -45,6 +45,8 @@ cdef enum:
     FLOOR_FIRST_HOPS = 10  # 50 ms of listening before the floor is believed
 # The minimum over a second lies below the mean of steady noise: 192 degrees of freedom, 200 draws.
 cdef double FLOOR_TO_MEAN = 1.4
+# Hum is a few cycles in a window, so its energy varies more than that of noise.
+cdef double BELOW_TO_MEAN = 2.0
 # The cheap gate: this much of a window's energy (above the floor) in its best low and its best high bin.
 cdef double GATE_SHARE = 0.5
 # Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
@@ -140,18 +142,18 @@ for _state in State:
 
 cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     # The same figures, with their sources, are dsp.dtmf.ITU_Q24; a test compares them.
-    params.min_level_dbm0 = -42.0
+    params.min_level_dbm0 = -38.0
     params.min_high_minus_low_db = -9.0
     params.max_high_minus_low_db = 5.0
-    params.pure_min_high_minus_low_db = -12.0
-    params.pure_max_high_minus_low_db = 9.0
-    params.frequency_tolerance = 0.018
-    params.pure_frequency_tolerance = 0.0195
+    params.pure_min_high_minus_low_db = -10.0
+    params.pure_max_high_minus_low_db = 7.0
+    params.frequency_tolerance = 0.017
+    params.pure_frequency_tolerance = 0.0185
     params.pure_residual = 0.04
-    params.max_residual = 0.12
-    params.max_below_band = 0.5
+    params.max_residual = 0.16
+    params.max_below_band = 0.1
     params.min_signal_to_floor = 1.6
-    params.max_amplitude_step = 0.45
+    params.max_amplitude_step = 0.3
     params.windows_to_confirm = 2
     params.pause_blocks = 4
     params.max_lost_samples = 480
@@ -275,7 +277,7 @@ cdef int _judge(DtmfState* state, TonePair* pair, double energy_raw) noexcept no
     if pair.flat_min < 1 - p.max_amplitude_step or pair.flat_max > 1 + p.max_amplitude_step:
         return -1
     # A vowel has its strength below the band. Dial tone and mains have it there too, but steadily.
-    below = energy_raw - 0.5 * TONE_WINDOW * (low + high) - pair.residual_energy - FLOOR_TO_MEAN * state.below_floor
+    below = energy_raw - 0.5 * TONE_WINDOW * (low + high) - pair.residual_energy - BELOW_TO_MEAN * state.below_floor
     if below > p.max_below_band * pair.tone_energy:
         return -1
     state.low_bin = low_bin
@@ -507,6 +509,7 @@ cdef int dtmf_tone_fill(ToneGenState* tone, int16_t* out, int n) noexcept nogil:
     return count
 
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class Detector:
     """The detector on Python's side; `dsp.dtmf.DtmfDetector` is its face."""
@@ -562,6 +565,7 @@ cdef class Detector:
         return State(self._state.state)
 
 
+@cython.auto_pickle(False)
 @cython.final
 cdef class Oscillator:
     """One digit, mixed into buffers piece by piece."""
