@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp import g711, meter, resample
+from dsp.errors import NoSpeechError
 from prompts.clip import RATE_HZ
 
 __all__ = ("PEAK_LIMIT_DBOV", "TARGET_DBOV", "master", "silence")
@@ -42,7 +43,7 @@ def master(samples: NDArray[np.int16], rate_hz: int, *, level: bool = True) -> t
     if len(audio) == 0:
         return silence(_EMPTY_MS)
     if level:
-        audio = meter.normalise(audio, RATE_HZ, target_dbov=TARGET_DBOV, peak_limit_dbov=PEAK_LIMIT_DBOV)
+        audio = _levelled(audio)
     audio = _ramped(audio)
     return g711.ulaw_encode(audio), g711.alaw_encode(audio)
 
@@ -68,6 +69,13 @@ def _trimmed(audio: NDArray[np.int16]) -> NDArray[np.int16]:
     begin = max(0, int(loud[0]) - KEEP_BEFORE_MS * RATE_HZ // 1000)
     end = min(len(audio), int(loud[-1]) + 1 + KEEP_AFTER_MS * RATE_HZ // 1000)
     return audio[begin:end]
+
+
+def _levelled(audio: NDArray[np.int16]) -> NDArray[np.int16]:
+    try:
+        return meter.normalise(audio, RATE_HZ, target_dbov=TARGET_DBOV, peak_limit_dbov=PEAK_LIMIT_DBOV)
+    except NoSpeechError:
+        return audio  # a beep too short to have an active level is played as it was made
 
 
 def _ramped(audio: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dsp import g711, meter
+from dsp.errors import NoSpeechError
 from prompts.assets import MANIFEST, fixed_keys, read_manifest, shipped_directory, text_key
 from prompts.catalog import FALLBACK_LOCALE, Catalog, LocaleTexts
 from prompts.clip import RATE_HZ
@@ -42,10 +43,11 @@ def audio_faults(pcmu: bytes) -> list[str]:
     samples = g711.ulaw_decode(pcmu)
     magnitude = np.abs(samples.astype(np.int32))
     peak = int(magnitude.max())
-    if peak == 0:
-        return ["silent"]
     faults = []
-    level_dbov = meter.active_level_dbov(samples, RATE_HZ)
+    try:
+        level_dbov = meter.active_level_dbov(samples, RATE_HZ)
+    except NoSpeechError:
+        return ["silent"]
     if abs(level_dbov - TARGET_DBOV) > LEVEL_TOLERANCE_DB:
         faults.append(f"active level {level_dbov:.1f} dBov, not {TARGET_DBOV:g} ± {LEVEL_TOLERANCE_DB:g}")
     peak_dbov = 20 * float(np.log10(peak / 32768))

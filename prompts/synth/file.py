@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp import g711
+from dsp.errors import UnsupportedRateError
 from prompts.clip import RATE_HZ, Clip
 from prompts.errors import AudioFileError
 from prompts.mastering import master
@@ -74,7 +75,10 @@ def read_file(path: Path, *, level: bool = True) -> tuple[bytes, bytes]:
         samples, rate_hz = _decode(path)
     except OSError as error:
         raise AudioFileError(f"{path}: {error.strerror}", remedy="check the permissions") from None
-    return master(samples, rate_hz, level=level)
+    try:
+        return master(samples, rate_hz, level=level)
+    except UnsupportedRateError:
+        raise AudioFileError(f"{path} is sampled at {rate_hz} Hz", remedy="use 8000 to 48000 Hz") from None
 
 
 def _read_g711(path: Path, kind: str) -> tuple[bytes, bytes]:

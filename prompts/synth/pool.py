@@ -191,7 +191,6 @@ def _environment() -> dict[str, str]:
     environment |= {
         "LANG": "C.UTF-8",
         "PYTHONPATH": root,
-        "PYTHONDONTWRITEBYTECODE": "1",
         # One sentence is too short to share among threads, and the cores belong to the calls.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
