@@ -26,8 +26,6 @@ from sip.events import (
     SessionEnded,
     SessionId,
 )
-from sip.offer_answer import LocalCapabilities, MediaParameters, NoCommonMedia, accept_answer, answer, make_offer
-from sip.sdp import SessionDescription
 
 from engine.config import FormConfig
 from engine.errors import LedgerError, MediaError
@@ -48,6 +46,8 @@ from engine.media import (
 from engine.metrics import CALLS, CALLS_ACTIVE, CALLS_REFUSED, DIGITS
 from prompts.clip import Clip
 from sip.errors import SipError
+from sip.offer_answer import LocalCapabilities, MediaParameters, NoCommonMedia, accept_answer, answer, make_offer
+from sip.sdp import SessionDescription
 
 __all__ = ("Call", "CallContext", "Signalling")
 
@@ -118,9 +118,10 @@ class Call:
         self._merger = DigitMerger()
         self._program = make_program(self)
         self._started_at = context.now()
+        self._interruptible = False
+        self._set_up = False
         self._confirmed = False
         self._ended: str | None = None
-        self._early_digits: list[int] = []
         self._recorded = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -156,6 +157,7 @@ class Call:
             return
         if self._media is not None:
             self._configure(self._media)
+        self._set_up = True
         self._task(self._record_start())
         self._context.signalling.ring(self.session)
         self._context.signalling.answer(self.session, ours)
@@ -209,9 +211,6 @@ class Call:
             )
         )
         self._program.start(self._context.now())
-        # Keys pressed between our 200 and the ACK are type-ahead like any other.
-        while self._early_digits:
-            self._program.digit(self._early_digits.pop(0), self._context.now())
 
     def offered(self, event: OfferReceived | OfferRequested) -> None:
         """Answer a re-INVITE: hold, resume, another address or codec; keep the old session when it cannot be had."""
@@ -260,8 +259,8 @@ class Call:
             DigitReceived(leg_id=self.leg_id or 0, code=event.event, source=DigitSource.INFO, at=now, level_dbm0=0.0)
         )
         # A key stops a prompt; for the other two sources the media thread has done so by itself.
-        if self._leg is not None:
-            self._leg.stop_interruptible()
+        if self._leg is not None and self._interruptible:
+            self._leg.stop_playing()
 
     def ended(self, event: SessionEnded) -> None:
         """The session is over, whoever ended it."""
@@ -287,10 +286,8 @@ class Call:
             return
         DIGITS.labels(source=str(event.source)).inc()
         self._program.count_digit(event.source)
-        if self._confirmed:
-            self._program.digit(event.code, self._context.now())
-        else:
-            self._early_digits.append(event.code)
+        # Before the ACK too: the program keeps what is keyed before it starts as type-ahead.
+        self._program.digit(event.code, self._context.now())
 
     # -- for the program -----------------------------------------------------------------------------------------
 
@@ -299,6 +296,7 @@ class Call:
         if self._leg is None or self._ended is not None:
             self._program.play_finished(token, False, self._context.now())
             return
+        self._interruptible = interruptible
         self._leg.play(clips, token=token, interruptible=interruptible)
 
     def stop_playing(self) -> None:
@@ -321,16 +319,12 @@ class Call:
         if self._ended is not None:
             return
         self._ended = cause
-        if self._leg is None or self._local is None:
+        if not self._set_up:  # refused: there was no call to record
+            if self._leg is not None:
+                self._leg.close()
+                self._leg = None
             self._on_gone(self)
             return
-        if self._media is None and not self._confirmed and self._offer_sent is None:
-            # Refused with 488: there was no call to record.
-            self._leg.close()
-            self._leg = None
-            self._on_gone(self)
-            return
-        self._early_digits.clear()
         self._program.hang_up(self._context.now())
         self._task(self._release(cause))
 

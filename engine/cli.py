@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 import uvloop
 
-from engine.config import Config, load
+from engine.config import Config, load, secret_from_environment
 from engine.connectors import SandboxGateway
 from engine.demo import Demo
 from engine.doctor import examine
@@ -22,10 +22,15 @@ from engine.harden import harden_process
 from engine.ledger import Ledger
 from engine.log import set_up
 from engine.service import Engine
+from engine.softphone.backend import BackendName
 from engine.softphone.client import Softphone
+from engine.softphone.protocol import CallState, KeyMode
 from prompts.errors import PromptError
 
 __all__ = ("main",)
+
+RING_TIMEOUT_S = 60.0
+LONGEST_CALL_S = 24 * 3600.0
 
 app = typer.Typer(
     name="paytone",
@@ -177,20 +182,16 @@ async def _demo(config: Config, *, once: bool) -> int:
 @app.command()
 def call(
     uri: Annotated[str, typer.Argument(help="Whom to call, such as sip:pay@127.0.0.1:5060.")],
-    mode: Annotated[str, typer.Option(help="How keys are sent: telephone-event, in-band or info.")] = "telephone-event",
+    mode: Annotated[KeyMode, typer.Option(help="How keys are sent.")] = KeyMode.TELEPHONE_EVENT,
     record: Annotated[Path | None, typer.Option(help="Record what is heard into this WAV file.")] = None,
     play: Annotated[Path | None, typer.Option(help="Speak this WAV file into the call.")] = None,
     audio: Annotated[bool, typer.Option(help="Use microphone and loudspeaker (PyAudio).")] = False,
     registrar: Annotated[str, typer.Option(help="Register here first, such as sip:pbx.example.com.")] = "",
     user: Annotated[str, typer.Option(help="User name at the registrar.")] = "",
     password_env: Annotated[str, typer.Option(help="Environment variable with the password.")] = "",
-    backend: Annotated[str, typer.Option(help="auto, pjsua or native.")] = "auto",
+    backend: Annotated[BackendName, typer.Option(help="SIP stack of the softphone.")] = BackendName.AUTO,
 ) -> None:
-    """Call with the built-in softphone: lines typed on standard input are keyed (digits * #), an empty line hangs up."""
-    if mode not in ("telephone-event", "in-band", "info"):
-        _fail(
-            ConfigError(f"{mode!r} is no way to send keys", where="--mode", remedy="telephone-event, in-band or info")
-        )
+    """Call with the built-in softphone: lines on standard input are keyed (digits * #), an empty line hangs up."""
     set_up("warning", "text")
     try:
         asyncio.run(_call(uri, mode, record, play, audio, registrar, user, password_env, backend))
@@ -200,28 +201,27 @@ def call(
 
 async def _call(
     uri: str,
-    mode: str,
+    mode: KeyMode,
     record: Path | None,
     play: Path | None,
     audio: bool,
     registrar: str,
     user: str,
     password_env: str,
-    backend: str,
+    backend: BackendName,
 ) -> None:
-    from engine.config import secret_from_environment
-
     async with Softphone(backend=backend, audio=audio) as phone:
         if registrar:
             password = secret_from_environment(password_env, "--password-env") if password_env else ""
             await phone.register(registrar, user, password)
-        await phone.call(uri)
-        typer.echo("connected; type keys and Enter, an empty line hangs up", err=True)
         if record:
-            await phone.record(record)
+            await phone.record(str(record))
+        await phone.call(uri)
+        await phone.wait_state(CallState.CONFIRMED, timeout_s=RING_TIMEOUT_S)
+        typer.echo("connected; type keys and Enter, an empty line hangs up", err=True)
+        over = asyncio.ensure_future(phone.wait_state(CallState.DISCONNECTED, timeout_s=LONGEST_CALL_S))
         if play:
-            await phone.play(play)
-        over = asyncio.ensure_future(phone.wait_state("disconnected", timeout=24 * 3600))
+            await phone.play(str(play))
         lines = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)

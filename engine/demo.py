@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from engine.errors import SoftphoneError
 from engine.events import (
@@ -26,6 +25,7 @@ from engine.events import (
 )
 from engine.service import Engine
 from engine.softphone.client import Softphone
+from engine.softphone.protocol import KeyMode
 
 __all__ = ("Demo",)
 
@@ -36,7 +36,7 @@ BARGE_IN_AFTER_S = 1.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Caller:
     title: str
-    mode: Literal["in-band", "telephone-event"]
+    mode: KeyMode
     card: str
     security_code: str
     barges_in: bool
@@ -54,14 +54,14 @@ class _Caller:
 CALLERS = (
     _Caller(
         title="Call 1: a Visa test card, keyed as in-band tones, each prompt heard to its end",
-        mode="in-band",
+        mode=KeyMode.IN_BAND,
         card="4242424242424242",
         security_code="123",
         barges_in=False,
     ),
     _Caller(
         title="Call 2: a Mastercard test card, keyed as RFC 4733 events, barging in on the prompts",
-        mode="telephone-event",
+        mode=KeyMode.TELEPHONE_EVENT,
         card="5555555555554444",
         security_code="321",
         barges_in=True,
@@ -119,7 +119,7 @@ class Demo:
                         self._echo("")
                         return paid
 
-    async def _next_event(self, calling: asyncio.Future[None]) -> EngineEvent:
+    async def _next_event(self, calling: asyncio.Future[int]) -> EngineEvent:
         """Return the engine's next event, or raise what made the softphone's call fail."""
         event = asyncio.ensure_future(self._events.get())
         pending: set[asyncio.Future[object]] = {event} if calling.done() else {event, calling}  # type: ignore[arg-type]

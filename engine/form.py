@@ -1,8 +1,8 @@
 """The built-in payment form: carries out on a call what the pay machine wants.
 
 The machine (``engine.pay.machine``) decides; this file plays its prompts, sends its submission through ``Charging``,
-turns its status into webhooks (in SWML's form), and hands keys, finished prompts, answers and time to it. What has to be
-written to the ledger is written by one task per program, in order, so that no webhook overtakes the one before it.
+turns its status into webhooks (in SWML's form), and hands keys, finished prompts, answers and time to it. What has to
+be written to the ledger is written by one task per program, in order, so that no webhook overtakes the one before it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-from prompts.store import PromptStore
-
 from engine.charging import Charging
-from engine.config import FormConfig, FormPrompt, secret_from_environment
+from engine.config import FormConfig, FormPrompt
 from engine.errors import ConfigError, LedgerError
 from engine.events import (
     EngineEvent,
@@ -37,23 +34,15 @@ from engine.ledger import Ledger
 from engine.log import fields
 from engine.metrics import CONNECTOR_SECONDS, PAYMENTS
 from engine.outbox import Outbox
-from engine.pay.machine import (
-    DefaultPrompt,
-    EmitStatus,
-    Finish,
-    PayMachine,
-    Play,
-    PlayFile,
-    Say,
-    StopPlaying,
-    Submit,
-)
+from engine.pay.errors import OrderError
+from engine.pay.machine import EmitStatus, Finish, PayMachine, Play, StopPlaying, Submit
 from engine.pay.order import PayOrder
-from engine.pay.prompt_rules import PromptRule
+from engine.pay.prompt_rules import Action, DefaultPrompt, PlayFile, PromptRule, Say
 from engine.pay.results import PayResult, PayStatus
-from engine.pay.submission import ConnectorAnswer, Outcome, Submission
+from engine.pay.submission import ConnectorAnswer, Operation, Outcome, Submission
 from prompts.clip import Clip
 from prompts.errors import PromptError
+from prompts.store import PromptStore
 
 __all__ = ("FormContext", "FormProgram", "FormPrompts", "Speaker", "order_of")
 
@@ -82,8 +71,12 @@ class FormPrompts:
         self._custom: dict[tuple[str, str], Clip] = {}
 
     async def prepare(self, forms: Mapping[str, FormConfig]) -> None:
-        """Render what the forms say or play; raise ``ConfigError`` that names the form whose prompt cannot be had."""
+        """Check the forms' orders and render what they say or play; raise ``ConfigError`` that names the form."""
         for name, form in forms.items():
+            try:
+                order_of(form)
+            except OrderError as error:
+                raise ConfigError(error.reason, where=f"form.{name}.{error.field}") from None
             locale = form.language or self._default_locale
             for index, prompt in enumerate(form.prompts):
                 try:
@@ -97,7 +90,7 @@ class FormPrompts:
             return await self._store.speech(prompt.say, locale=locale, voice=form.voice)
         return await self._store.file(Path(prompt.play))
 
-    def clip(self, action: Say | PlayFile | DefaultPrompt, language: str) -> Clip:
+    def clip(self, action: Action, language: str) -> Clip:
         """Return the clip of one action; every one was rendered by ``prepare``."""
         locale = language or self._default_locale
         match action:
@@ -130,7 +123,7 @@ def order_of(form: FormConfig) -> PayOrder:
 
 
 def _rule(prompt: FormPrompt) -> PromptRule:
-    action: Say | PlayFile = Say(text=prompt.say) if prompt.say else PlayFile(url=prompt.play)
+    action: Action = Say(prompt.say) if prompt.say else PlayFile(prompt.play)
     return PromptRule(
         step=prompt.step,
         actions=(action,),
@@ -162,18 +155,15 @@ class FormProgram:
         self._form = form
         self._speaker = speaker
         self._context = context
-        self._machine = PayMachine(order_of(form), today=context.today, transaction_id=lambda: str(uuid.uuid4()))
+        self._order = order_of(form)
+        self._machine = PayMachine(self._order, today=context.today, transaction_id=lambda: str(uuid.uuid4()))
         self._payment_id = uuid.uuid4().hex
         self._steps: dict[int, str] = {}
         self._digits: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._started = False
-        self._caller_gone = False
         self._jobs: asyncio.Queue[Callable[[], Awaitable[None]] | None] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
-        self._status_key = ""
-        if form.status_key_env:
-            self._status_key = secret_from_environment(form.status_key_env, f"form.{form_name}.status_key_env")
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
@@ -205,11 +195,9 @@ class FormProgram:
 
     def hang_up(self, now: float) -> None:
         """The caller is gone, or the call ends for another reason."""
-        self._caller_gone = True
-        if not self._started:
-            return
         self._machine.hang_up(now)
-        self._carry_out()
+        if self._started:
+            self._carry_out()
 
     async def done(self) -> None:
         """Wait until the result is in and everything about it is written."""
@@ -312,8 +300,8 @@ class FormProgram:
                 session=self._payment_id,
                 url=self._form.status_url,
                 body=body,
-                content_type="application/json",
-                signing_key=self._status_key,
+                key_env=self._form.status_key_env,
+                allow_insecure=self._form.allow_insecure,
             )
         except LedgerError as error:
             log.error("a status could not be queued: %s", error, extra=fields(call=self._call_id))
@@ -330,7 +318,7 @@ class FormProgram:
             PaymentFinished(
                 call_id=self._call_id,
                 result=str(result.result),
-                amount=self._form.amount if self._form.amount and Decimal(self._form.amount) else "",
+                amount=self._form.amount if self._order.operation is Operation.CHARGE else "",
                 currency=self._form.currency,
                 card_number=result.card_number,
                 card_type=result.card_type,
@@ -358,7 +346,7 @@ class FormProgram:
             self._payment_id,
             call_id=self._call_id,
             form=self._form_name,
-            connector=self._form.connector,
+            operation=str(self._order.operation),
             amount=self._form.amount,
             currency=self._form.currency,
         )
@@ -371,7 +359,8 @@ class FormProgram:
             card_number=result.card_number,
             charge_id=result.charge_id,
             token_id=result.token_id,
-            error=result.payment_error,
+            error_code=result.payment_error_code,
+            error_message=result.payment_error,
         )
 
 

@@ -25,10 +25,12 @@ def fields(**values: object) -> dict[str, Mapping[str, object]]:
 
 
 class _TextFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the base class's name)
         values: Mapping[str, object] = getattr(record, _FIELDS, {})
-        return redact_text(line + "".join(f" {key}={_quoted(value)}" for key, value in values.items()))
+        return super().formatMessage(record) + "".join(f" {key}={_quoted(value)}" for key, value in values.items())
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
 
 
 class _JsonFormatter(logging.Formatter):

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
-from prompts.store import PromptStore
 from sip.endpoint import Account, Endpoint, EndpointConfig
 from sip.events import (
     Event,
@@ -30,13 +29,12 @@ from sip.events import (
     SessionEnded,
     SessionId,
 )
-from sip.sdp import SessionDescription
 from sip.timers import Address
 
 from engine.call import Call, CallContext
 from engine.charging import Charging
 from engine.config import Config, secret_from_environment, split_address
-from engine.connectors import Connector, open_connector
+from engine.connectors import open_connectors
 from engine.errors import ConfigError
 from engine.events import EngineEvent, RegistrationState
 from engine.form import FormContext, FormProgram, FormPrompts
@@ -46,6 +44,8 @@ from engine.media import MediaPlane
 from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
 from engine.net.udp import SourceFilter, UdpAgent, bind_udp
 from engine.outbox import Outbox
+from prompts.store import PromptStore
+from sip.sdp import SessionDescription
 from sip.uri import Uri
 
 __all__ = ("Engine",)
@@ -123,13 +123,12 @@ class Engine:
 
         self.ledger = await Ledger.open(config.ledger.url, clock=lambda: datetime.now(UTC))
         self._closers.append(self.ledger.close)
-        self.connectors: dict[str, Connector] = {}
-        for name, settings in config.connectors.items():
-            connector = self.connectors[name] = await open_connector(name, settings)
+        self.connectors = await open_connectors(config.connectors)
+        for connector in self.connectors.values():
             self._closers.append(connector.close)
         self.charging = Charging(self.ledger, self.connectors, clock=lambda: datetime.now(UTC))
-        reconciled = await self.charging.reconcile()
-        for attempt in reconciled:
+        self._closers.append(self.charging.drain)
+        for attempt in await self.charging.reconcile():
             log.warning("an attempt of an earlier run was reconciled", extra=fields(**attempt.for_log()))
         self.outbox = Outbox(self.ledger, clock=lambda: datetime.now(UTC))
         self.outbox.start()
@@ -187,6 +186,11 @@ class Engine:
             await self._drain(drain_s)
         await self._close()
 
+    def hang_up_all(self) -> None:
+        """End every call now; payments that are at their connector are still waited for."""
+        for call in list(self._calls.values()):
+            call.hang_up("the engine stops")
+
     async def _drain(self, drain_s: float) -> None:
         if self._calls:
             log.info("draining", extra=fields(calls=len(self._calls), seconds=drain_s))
@@ -194,8 +198,7 @@ class Engine:
                 async with asyncio.timeout(drain_s):
                     await self._idle.wait()
             except TimeoutError:
-                for call in list(self._calls.values()):
-                    call.hang_up("the engine stops")
+                self.hang_up_all()
                 # Only payments at their connector keep a call now; their result must not be lost.
                 await self._idle.wait()
         elif self.config.accounts:

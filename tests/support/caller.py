@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.softphone.client import Softphone
+from engine.softphone.protocol import CallState, KeyMode
 from tests.support.engine import RunningEngine
 
 __all__ = ("VISA", "Call", "Script", "expiry", "pay")
@@ -35,7 +36,9 @@ class Script:
     "Hang up when this step is asked."
 
     @classmethod
-    def good(cls, *, mode: str = "telephone-event", card: str = VISA, code: str = "123", **changes: Sequence[str]) -> Script:
+    def good(
+        cls, *, mode: str = "telephone-event", card: str = VISA, code: str = "123", **changes: Sequence[str]
+    ) -> Script:
         """Return a script that pays, with other entries for the steps named in ``changes`` (``_`` for ``-``)."""
         entries: dict[str, Sequence[str]] = {
             "payment-card-number": [f"{card}#"],
@@ -63,8 +66,10 @@ async def pay(engine: RunningEngine, script: Script, *, user: str = "pay", recor
         first = len(engine.lines)
         asked: dict[str, int] = {}
         call = Call()
-        await phone.call(engine.uri(user), record=record)
-        over = asyncio.ensure_future(phone.wait_state("disconnected", timeout=CALL_TIMEOUT_S))
+        if record is not None:
+            await phone.record(str(record))
+        await phone.call(engine.uri(user))
+        over = asyncio.ensure_future(phone.wait_state(CallState.DISCONNECTED, timeout_s=CALL_TIMEOUT_S))
         position = first
         # One caller per engine at a time: the first prompt after the INVITE is this call's.
         while not over.done():
@@ -83,7 +88,7 @@ async def pay(engine: RunningEngine, script: Script, *, user: str = "pay", recor
                 turn = asked.get(step, 0)
                 asked[step] = turn + 1
                 if turn < len(entries) and entries[turn]:
-                    await phone.keys(entries[turn], mode=script.mode)
+                    await phone.keys(entries[turn], mode=KeyMode(script.mode))
         await over
         await engine.wait_for(rf"call ended call={call.call_id}")
     rows = [row for row in engine.ledger_rows("payments") if row["call_id"] == call.call_id]
