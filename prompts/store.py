@@ -91,6 +91,13 @@ class PromptStore:
             raise PromptError(f"prompt {prompt} is not rendered in {locale!r}", remedy="prepare the locale first")
         return clip
 
+    async def start(self) -> None:
+        """Start the workers now, so that the first text on a call does not wait for them; raise SynthesisError.
+
+        Without it they start when they are needed.
+        """
+        await self._synthesizer.start()
+
     async def prepare(self, locale: str) -> str:
         """Render what is missing of a locale's default prompts; return a warning when they are in another language.
 

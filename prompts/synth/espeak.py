@@ -57,6 +57,13 @@ class EspeakSynthesizer:
         """Program and speed."""
         return f"{self._program} {self._words_per_minute}"
 
+    async def start(self) -> None:
+        """Start the workers; raise SynthesisError. A missing program shows with the first text."""
+        try:
+            await self._pool.start()
+        except WorkerError as error:
+            raise SynthesisError(str(error)) from None
+
     async def synthesize(self, text: str, *, locale: str, voice: str) -> Clip:
         """Speak ``text`` in the voice `voice_name` finds; raise SynthesisError."""
         if len(text) > MAX_TEXT_CHARS:

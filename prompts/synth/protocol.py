@@ -38,6 +38,9 @@ class Synthesizer(Protocol):
     def identity(self) -> str:
         """What a cached rendering depends on beside text, locale and voice: program and settings."""
 
+    async def start(self) -> None:
+        """Get ready, so that the first text does not wait for it (about 1 s); raise SynthesisError."""
+
     async def synthesize(self, text: str, *, locale: str, voice: str) -> Clip:
         """Speak ``text``, mastered to 8 kHz and −25 dBov; raise SynthesisError. The clip has no name yet."""
 

@@ -26,8 +26,12 @@ class FakeSynthesizer:
         self.spoken: list[tuple[str, str, str]] = []
         self.gate: asyncio.Event | None = None
         self.failure: SynthesisError | None = None
+        self.started = False
         self.closed = False
         self.audio: Callable[[str], bytes] = lambda text: text.encode() or b"\xff"
+
+    async def start(self) -> None:
+        self.started = True
 
     async def synthesize(self, text: str, *, locale: str, voice: str) -> Clip:
         self.spoken.append((text, locale, voice))

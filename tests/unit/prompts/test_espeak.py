@@ -160,6 +160,17 @@ async def test_the_worker_killed_between_two_texts_is_replaced() -> None:
 
 
 @pytest.mark.asyncio
+async def test_start_starts_the_worker_and_tells_when_it_cannot() -> None:
+    pool = WorkerPool()
+    synthesizer = EspeakSynthesizer(pool)
+    await synthesizer.start()
+    assert len(pool.pids) == 1
+    await synthesizer.close()
+    with pytest.raises(SynthesisError, match="could not be started"):
+        await EspeakSynthesizer(WorkerPool(command=("/nonexistent/python",))).start()
+
+
+@pytest.mark.asyncio
 async def test_a_missing_program_is_told_through_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     synthesizer = EspeakSynthesizer()

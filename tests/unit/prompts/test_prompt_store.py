@@ -203,6 +203,12 @@ async def test_a_file_that_is_not_there_is_named(given: Fixture) -> None:
         await given.store.file("/absent/hello.wav")
 
 
+async def test_the_workers_can_be_started_before_the_first_call(given: Fixture) -> None:
+    assert not given.synthesizer.started
+    await given.store.start()
+    assert given.synthesizer.started
+
+
 async def test_close_ends_everything_and_whoever_waits_is_told(given: Fixture) -> None:
     given.synthesizer.gate = asyncio.Event()
     waiting = asyncio.create_task(given.store.speech("Hello", locale="en-US"))
