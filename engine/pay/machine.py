@@ -394,6 +394,7 @@ class PayMachine:
 
     def _end(self, result: Result, step: Step) -> None:
         self._result = result
+        self._hush()
         if step is Step.CANCELED:
             self._error = ""
         if step in self._order.announced:
