@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
@@ -21,7 +20,6 @@ from engine.connectors.protocol import Connector
 from engine.errors import LedgerError
 from engine.ledger import AttemptRecord, Ledger
 from engine.log import fields
-from engine.metrics import CONNECTOR_SECONDS
 from engine.pay.submission import ConnectorAnswer, Outcome, Submission
 
 __all__ = ("Charging",)
@@ -42,13 +40,11 @@ class Charging:
         *,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._connectors = connectors
         self._clock = clock
         self._sleep = sleep
-        self._monotonic = monotonic
         self._running: dict[str, asyncio.Task[ConnectorAnswer]] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
@@ -90,6 +86,8 @@ class Charging:
         for attempt in [*open_ones, *await self._ledger.unknown_attempts()]:
             if attempt.transaction_id in self._running:
                 continue
+            age_s = (self._clock() - attempt.created_at).total_seconds()
+            log.info("asking what became of an attempt", extra=fields(**attempt.for_log(), age_s=f"{age_s:.0f}"))
             answer = await self._look_up(attempt)
             if attempt.outcome is Outcome.UNKNOWN and answer.outcome is Outcome.UNKNOWN:
                 continue
@@ -134,7 +132,6 @@ class Charging:
         return answer
 
     async def _submit(self, submission: Submission, connector: Connector) -> ConnectorAnswer:
-        began = self._monotonic()
         try:
             return await connector.submit(submission)
         except Exception as error:
@@ -147,8 +144,6 @@ class Charging:
             )
             message = "the connector broke down; the payment may have been carried out"
             return ConnectorAnswer(outcome=Outcome.UNKNOWN, error_code="internal", error_message=message)
-        finally:
-            CONNECTOR_SECONDS.labels(connector=connector.name).observe(self._monotonic() - began)
 
     async def _record(self, transaction_id: str, answer: ConnectorAnswer) -> None:
         try:

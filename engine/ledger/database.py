@@ -43,6 +43,7 @@ class Database:
         self._path = path
         self._running: set[asyncio.Task[Any]] = set()
         self._claim: int | None = None
+        self._closed = False
 
     @classmethod
     async def open(cls, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
@@ -89,13 +90,16 @@ class Database:
 
         A caller that is cancelled does not take the transaction with it: it goes on, and ``close`` waits for it.
         """
+        if self._closed:
+            raise LedgerError("the ledger is closed")
         task = asyncio.get_running_loop().create_task(self._transaction(work, read_only))
         self._running.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Wait for running transactions, close all connections, give up the claim."""
+        """Wait for running transactions, close all connections, give up the claim; nothing is written afterwards."""
+        self._closed = True
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()

@@ -235,3 +235,10 @@ class TestClaim:
             holder.kill()
         ledger.claim()
         await ledger.close()
+
+
+async def test_closed_ledger_writes_nothing_more(url: str) -> None:
+    ledger = await Ledger.open(url)
+    await ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        await start(ledger)
