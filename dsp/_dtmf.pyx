@@ -49,6 +49,8 @@ cdef double FLOOR_TO_MEAN = 1.4
 cdef double BELOW_TO_MEAN = 2.0
 # The cheap gate: this much of a window's energy (above the floor) in its best low and its best high bin.
 cdef double GATE_SHARE = 0.5
+# And no block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
+cdef double GATE_FLAT = 0.06
 # Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
 cdef double COARSE_TOLERANCE = 0.045
 # A held tone is there while both of its tones are above this part of their level, and explain that of the energy.
@@ -289,13 +291,15 @@ cdef int _window(DtmfState* state, TonePair* pair, int learn) noexcept nogil:
     """Judge the last five blocks: a digit's code, or -1."""
     cdef float[200] y
     cdef int[2] bins
-    cdef double energy = 0, energy_raw = 0, low_off, high_off
+    cdef double energy = 0, energy_raw = 0, least = 3e38, low_off, high_off
     cdef int i, row, verdict = -1
     for i in range(TONE_BLOCKS):
         row = (state.newest_energy - i) & (ENERGY_RING - 1)
         energy += state.energy[row]
         energy_raw += state.energy_raw[row]
-    if _gate(state, energy, bins):
+        if state.energy[row] < least:
+            least = state.energy[row]
+    if least > GATE_FLAT * energy and _gate(state, energy, bins):
         row = (state.newest + 1) % TONE_BLOCKS
         tone_coarse(state.bank, row, bins[0], bins[1], pair)
         _nearest(pair.low_omega, 0, &low_off)

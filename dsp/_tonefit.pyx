@@ -334,3 +334,56 @@ cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil:
     _flatness(even, odd, columns[0], columns[1], ve[0], vo[0], pair)
     _flatness(even, odd, columns[4], columns[5], ve[2], vo[2], pair)
     return 1
+
+
+def analyse_block(const float[::1] x not None):
+    """Filter and analyse one block.
+
+    `x` holds 80 samples, 40 of them history. Returns the filtered block, the eight complex bins as (real, imaginary)
+    lists, and the energies of the filtered and of the unfiltered block.
+    """
+    cdef float[40] y
+    cdef float[16] bank
+    cdef float[8] power
+    cdef float[2] energy
+    if x.shape[0] != TONE_HISTORY + TONE_BLOCK:
+        raise ValueError("a block needs 80 samples")
+    tone_block(&x[0], y, bank, power, energy)
+    return (
+        [y[i] for i in range(TONE_BLOCK)],
+        [bank[i] for i in range(TONE_BINS)],
+        [bank[TONE_BINS + i] for i in range(TONE_BINS)],
+        energy[0],
+        energy[1],
+    )
+
+
+def fit_tones(const float[::1] y not None, double low_hz, double high_hz):
+    """Fit two tones to 200 samples at 8 kHz, starting from coarse frequencies.
+
+    Returns a dict with the fields of `TonePair`, frequencies in Hz, or None where no two steady tones can be told.
+    """
+    cdef TonePair pair
+    if y.shape[0] != TONE_WINDOW:
+        raise ValueError("a window needs 200 samples")
+    pair.low_omega = 2 * PI * low_hz / 8000
+    pair.high_omega = 2 * PI * high_hz / 8000
+    if not tone_fit(&y[0], &pair):
+        return None
+    return {
+        "low_hz": pair.low_omega * 4000 / PI,
+        "high_hz": pair.high_omega * 4000 / PI,
+        "low_peak": pair.low_peak,
+        "high_peak": pair.high_peak,
+        "low_slope": pair.low_slope,
+        "high_slope": pair.high_slope,
+        "tone_energy": pair.tone_energy,
+        "residual_energy": pair.residual_energy,
+        "flat_min": pair.flat_min,
+        "flat_max": pair.flat_max,
+    }
+
+
+def taps():
+    """Return the high-pass filter's 41 taps."""
+    return [paytone_tap(i) for i in range(41)]

@@ -1,11 +1,13 @@
 """A simulated telephone channel: what happens to audio between two phones, one impairment a function.
 
-For tests and benchmarks. Samples are int16 at 8 kHz in and out; randomness comes from a generator that the caller seeds.
+For tests and benchmarks. Samples are int16 at 8 kHz in and out; randomness comes from a generator that the caller
+seeds.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +41,7 @@ class Fill(StrEnum):
     "The last frame that arrived, again."
 
 
-def _to_int16(x: NDArray[np.float64]) -> Samples:
+def _to_int16(x: NDArray[np.floating[Any]]) -> Samples:
     out: Samples = np.clip(np.rint(x), -32768, 32767).astype(np.int16)
     return out
 
@@ -129,12 +131,12 @@ def lose_frames(
     out = samples.copy()
     lost = rng.random(-(-len(samples) // frame)) < loss
     for index in np.flatnonzero(lost):
-        here = slice(index * frame, min((index + 1) * frame, len(samples)))
-        n = here.stop - here.start
-        if fill is Fill.REPEAT and index > 0:
-            out[here] = out[here.start - frame : here.start - frame + n]
+        start = int(index) * frame
+        stop = min(start + frame, len(samples))
+        if fill is Fill.REPEAT and start > 0:
+            out[start:stop] = out[start - frame : stop - frame]
         else:
-            out[here] = 0
+            out[start:stop] = 0
     return out, lost
 
 

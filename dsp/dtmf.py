@@ -12,7 +12,7 @@ for ``A`` to ``D``. Sample rate is 8 kHz.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,8 @@ CODES = {digit: code for code, digit in enumerate(DIGITS)}
 
 BLOCK = 40
 "Samples of a block, 5 ms: the grain of the detector's decisions."
-FLUSH_SAMPLES = 80 * BLOCK // 5
-"Silence that ends any key: longer than a window and the longest pause a profile may ask for."
+FLUSH_SAMPLES = 16 * BLOCK
+"80 ms of silence that ends any key: longer than a window and the longest pause a profile may ask for."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +140,8 @@ ETSI = DtmfProfile(pause_blocks=5)
 class DtmfDetection:
     """A key: first when it is confirmed (`end` is None), once more when it was released."""
 
-    digit: str
-    code: int
+    digit: str = field(repr=False)  # a key may be part of a card number: no log line shows it
+    code: int = field(repr=False)
     "RFC 4733 event code."
     start: int
     "Sample at which the tone began, counted from the detector's first; good to about 2 ms."
