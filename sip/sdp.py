@@ -36,6 +36,7 @@ Attributes = tuple[tuple[str, str | None], ...]
 # §9: each line is <type>=<value>, no white space around "=". "m=" begins a media description.
 _SESSION_TYPES = frozenset("vosiuepcbtrzkam")
 _MEDIA_TYPES = frozenset("icbka")
+_BEFORE_CONNECTION = frozenset("uep")  # of the lines that are only kept; the others (r, z, k) follow t=
 # m=<media> <port>[/<number of ports>] <proto> <fmt> ...   A rejected stream without a format (port 0) is seen.
 _MEDIA = re.compile(r"([!-~]++) ++([0-9]{1,5}+)(?:/([0-9]{1,5}+))? ++([!-~]++)((?: ++[!-~]++)*+) *+")
 _CONNECTION = re.compile(r"(IN) ++(IP4|IP6) ++([0-9A-Za-z.:\-_/]++) *+")
@@ -185,12 +186,12 @@ class SessionDescription:
         lines = [f"v={self.version}", f"o={self.origin}", f"s={self.session_name or ' '}"]
         if self.information is not None:
             lines.append(f"i={self.information}")
-        lines += [f"{kind}={value}" for kind, value in self.other if kind in "uep"]
+        lines += [f"{kind}={value}" for kind, value in self.other if kind in _BEFORE_CONNECTION]
         if self.connection is not None:
             lines.append(f"c={self.connection}")
         lines += [f"b={value}" for value in self.bandwidth]
         lines += [f"t={value}" for value in self.times]
-        lines += [f"{kind}={value}" for kind, value in self.other if kind not in "uep"]
+        lines += [f"{kind}={value}" for kind, value in self.other if kind not in _BEFORE_CONNECTION]
         lines += _attribute_lines(self.attributes)
         for section in self.media:
             lines += _media_lines(section)
@@ -239,7 +240,8 @@ def parse(data: bytes) -> SessionDescription:
         connection=session.connection,
         bandwidth=tuple(session.bandwidth),
         times=tuple(session.times) or ("0 0",),
-        other=tuple(session.other),
+        # In the order in which they are written, whatever order they came in.
+        other=tuple(sorted(session.other, key=lambda line: line[0] not in _BEFORE_CONNECTION)),
         attributes=tuple(session.attributes),
         media=tuple(section.finish(media) for media, section in sections),
     )

@@ -216,8 +216,8 @@ def _parse_absolute(text: str) -> Uri:
     scheme = scheme.lower()
     if scheme != "tel":
         return Uri(scheme=scheme, user=rest)
-    number, _, params = rest.partition(";")  # RFC 3966 §3: parameters as in a SIP URI
-    return Uri(scheme=scheme, user=number, params=_split_pairs(params, ";") if params else ())
+    number, semicolon, params = rest.partition(";")  # RFC 3966 §3: parameters as in a SIP URI
+    return Uri(scheme=scheme, user=number, params=_split_pairs(params, ";") if semicolon else ())
 
 
 def _split_pairs(text: str, separator: str) -> Params:

@@ -1,0 +1,87 @@
+"""Fuzz target: one body into the SDP parser and on into offer/answer.
+
+Runs under atheris (``python tests/fuzz/fuzz_sdp.py [corpus]``); the property tests feed ``one_input`` without it.
+What must hold for any bytes: a description or a ParseError, a description that comes back the same, and an answer that
+fits its offer or NoCommonMedia.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":  # run as a file, the repository is not on the path
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from sip.errors import LocalProtocolError, NoCommonMedia, ParseError, RemoteProtocolError
+from sip.info import parse_dtmf_info
+from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
+from sip.sdp import SessionDescription, parse
+
+__all__ = ("one_input",)
+
+LOCAL = LocalCapabilities(
+    address="192.0.2.10", rtp_port=30000, codecs=("PCMU", "PCMA", "G722"), session_id=1, session_version=1
+)
+
+
+def one_input(data: bytes) -> None:
+    """Parse and check; raises whatever should not happen."""
+    for content_type in ("application/dtmf-relay", "application/dtmf"):
+        digit = parse_dtmf_info(content_type, data)
+        assert digit is None or (0 <= digit.event <= 15 and digit.duration_ms > 0)
+    try:
+        description = parse(data)
+    except ParseError:
+        return
+    assert parse(description.serialize()) == description
+    for media in description.media:
+        for pt in media.formats:
+            _ = media.rtpmap(pt), media.fmtp(pt)
+        assert 0 <= media.rtcp_port <= 65535
+    _check_answer(description)
+    try:
+        _check_parameters(accept_answer(make_offer(LOCAL), description))
+    except RemoteProtocolError:
+        pass
+    try:
+        again = make_offer(LOCAL.bumped(), description)
+    except LocalProtocolError:
+        return
+    assert len(again.media) == len(description.media)
+
+
+def _check_answer(offer: SessionDescription) -> None:
+    try:
+        answered, parameters = answer(offer, LOCAL)
+    except NoCommonMedia:
+        return
+    _check_parameters(parameters)
+    assert [(media.media, media.protocol) for media in answered.media] == [
+        (media.media, media.protocol) for media in offer.media
+    ]
+    assert sum(media.port != 0 for media in answered.media) == 1
+    assert parse(answered.serialize()) == answered
+
+
+def _check_parameters(parameters: MediaParameters) -> None:
+    assert parameters.codec in LOCAL.codecs
+    assert parameters.ptime_ms in (10, 20, 30, 40, 50, 60)
+    assert 0 < parameters.remote_rtp_port <= 65535
+    assert 0 <= parameters.remote_rtcp_port <= 65535
+    assert 0 <= parameters.send_pt <= 127
+    assert parameters.receive_pts
+    assert set(parameters.receive_pts.values()) <= set(LOCAL.codecs)
+    assert not parameters.held or parameters.direction in ("recvonly", "inactive")
+
+
+def _main() -> None:
+    import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    _main()
