@@ -58,30 +58,41 @@ def _mask_run(match: re.Match[str]) -> str:
     groups = [(group.start(), group.end()) for group in _GROUP.finditer(run)]
     before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
     pieces: list[str] = []
-    done = index = 0
-    while index < len(groups):
-        last = _last_of_number(run, groups, index, inside_word=before.isalpha() or after.isalpha())
-        if last is not None:
-            digits = "".join(run[start:end] for start, end in groups[index : last + 1])
-            shown = digits[-_SHOWN:] if len(digits) <= _MAX_DIGITS else ""
-            pieces += (run[done : groups[index][0]], mask_card(shown, len(digits)))
-            done = groups[last][1]
-            index = last
-        index += 1
+    done = 0
+    for start, end, shown in _numbers(run, groups, inside_word=before.isalpha() or after.isalpha()):
+        digits = run[start:end].replace(" ", "").replace("-", "")
+        pieces += (run[done:start], mask_card(digits[len(digits) - shown :], len(digits)))
+        done = end
     return "".join(pieces) + run[done:]
 
 
-def _last_of_number(run: str, groups: list[tuple[int, int]], first: int, *, inside_word: bool) -> int | None:
-    """Return the last group of the longest number that starts with the group ``first``; None if none does."""
-    digits, found = "", None
-    for index in range(first, len(groups)):
-        start, end = groups[index]
-        digits += run[start:end]
-        if len(digits) > _MAX_DIGITS:
-            return index if index == first else found
-        sizes = [stop - begin for begin, stop in groups[first : index + 1]]
-        if len(digits) >= _MIN_DIGITS and _is_suspect(digits, sizes, inside_word=inside_word):
-            found = index
+def _numbers(run: str, groups: list[tuple[int, int]], *, inside_word: bool) -> list[tuple[int, int, int]]:
+    """Return (start, end, digits to show) of what to mask in a run.
+
+    A number may begin and end with any group. Where suspects overlap all of them go, so that figures beside a card
+    number cannot draw the mask away from its end.
+    """
+    found: list[tuple[int, int, int]] = []
+    for first, (start, _) in enumerate(groups):
+        digits = ""
+        for last in range(first, len(groups)):
+            end = groups[last][1]
+            digits += run[groups[last][0] : end]
+            if len(digits) > _MAX_DIGITS and last > first:
+                break
+            sizes = [stop - begin for begin, stop in groups[first : last + 1]]
+            if len(digits) > _MAX_DIGITS:
+                shown = 0
+            elif len(digits) >= _MIN_DIGITS and _is_suspect(digits, sizes, inside_word=inside_word):
+                shown = _SHOWN
+            else:
+                continue
+            if found and start < found[-1][1]:
+                begun, ended, _ = found.pop()
+                # The last four are shown of one number, not of what several make together.
+                found.append((begun, max(ended, end), shown if begun == start or end <= ended else 0))
+            else:
+                found.append((start, end, shown))
     return found
 
 
