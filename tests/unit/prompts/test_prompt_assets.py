@@ -45,7 +45,7 @@ def test_a_locale_without_audio_has_no_clips() -> None:
 def test_the_hash_of_a_text_depends_on_the_text_and_the_locale() -> None:
     catalog = Catalog.load()
     keys = {text_key(catalog.resolve(locale).texts, key) for locale in catalog.locales for key in fixed_keys()}
-    assert len(keys) == 14 * 29
+    assert len(keys) == len(catalog.locales) * len(list(fixed_keys()))
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
