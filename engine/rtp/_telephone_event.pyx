@@ -268,7 +268,7 @@ cdef int event_receive(
         receiver.no_digit += 1
         return 0
     end = payload[1] >> 7
-    # §2.3.5: 0 to 63, the power level in dBm0 with its sign dropped.
+    # §2.3: 0 to 63, the power level in dBm0 with its sign dropped.
     level = -<float>(payload[1] & 0x3F)
     duration = <uint16_t>((payload[2] << 8) | payload[3])
     index = _find(receiver, ssrc, timestamp, marker, code, duration, now_ns)

@@ -1,0 +1,128 @@
+"""The system calls of a tick: a batch of datagrams in, one out, the clock. No allocation, no Python object."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+
+
+cdef extern from *:
+    """
+    #ifndef PAYTONE_SYSTEM
+    #define PAYTONE_SYSTEM
+    #include <errno.h>
+    #include <netinet/in.h>
+    #include <stdint.h>
+    #include <string.h>
+    #include <sys/socket.h>
+    #include <time.h>
+    #include <unistd.h>
+
+    enum { PAYTONE_BATCH = 16, PAYTONE_DATAGRAM = 1536 };
+
+    /* Comparable with memcmp: all bytes are set. */
+    typedef struct { uint16_t family, port; uint8_t ip[16]; } paytone_address;
+
+    typedef struct {
+        struct mmsghdr headers[PAYTONE_BATCH];
+        struct iovec vectors[PAYTONE_BATCH];
+        struct sockaddr_storage from[PAYTONE_BATCH];
+        uint8_t data[PAYTONE_BATCH][PAYTONE_DATAGRAM];
+    } paytone_batch;
+
+    /* Take up to PAYTONE_BATCH datagrams; 0 when there is none (an ICMP error of an earlier send counts as none). */
+    static inline int paytone_receive(int fd, paytone_batch *batch) {
+        for (int i = 0; i < PAYTONE_BATCH; i++) {
+            batch->vectors[i].iov_base = batch->data[i];
+            batch->vectors[i].iov_len = PAYTONE_DATAGRAM;
+            batch->headers[i].msg_hdr.msg_iov = &batch->vectors[i];
+            batch->headers[i].msg_hdr.msg_iovlen = 1;
+            batch->headers[i].msg_hdr.msg_name = &batch->from[i];
+            batch->headers[i].msg_hdr.msg_namelen = sizeof batch->from[i];
+            batch->headers[i].msg_hdr.msg_control = NULL;
+            batch->headers[i].msg_hdr.msg_controllen = 0;
+            batch->headers[i].msg_hdr.msg_flags = 0;
+        }
+        int n = recvmmsg(fd, batch->headers, PAYTONE_BATCH, MSG_DONTWAIT, NULL);
+        return n < 0 ? 0 : n;
+    }
+    static inline int paytone_length(const paytone_batch *batch, int i) {
+        return (batch->headers[i].msg_hdr.msg_flags & MSG_TRUNC) ? -1 : (int)batch->headers[i].msg_len;
+    }
+    static inline uint8_t *paytone_data(paytone_batch *batch, int i) { return batch->data[i]; }
+    static inline void paytone_wipe(paytone_batch *batch, int i) {
+        memset(batch->data[i], 0, batch->headers[i].msg_len < PAYTONE_DATAGRAM ? batch->headers[i].msg_len : PAYTONE_DATAGRAM);
+    }
+    static inline void paytone_from(const paytone_batch *batch, int i, paytone_address *out) {
+        memset(out, 0, sizeof *out);
+        out->family = batch->from[i].ss_family;
+        if (out->family == AF_INET) {
+            const struct sockaddr_in *in = (const struct sockaddr_in *)&batch->from[i];
+            out->port = ntohs(in->sin_port);
+            memcpy(out->ip, &in->sin_addr, 4);
+        } else if (out->family == AF_INET6) {
+            const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&batch->from[i];
+            out->port = ntohs(in6->sin6_port);
+            memcpy(out->ip, &in6->sin6_addr, 16);
+        }
+    }
+    /* 1 when the datagram was handed to the system. Never waits. */
+    static inline int paytone_send(int fd, const paytone_address *to, const uint8_t *data, int n) {
+        struct sockaddr_storage name;
+        socklen_t size;
+        memset(&name, 0, sizeof name);
+        if (to->family == AF_INET) {
+            struct sockaddr_in *in = (struct sockaddr_in *)&name;
+            in->sin_family = AF_INET;
+            in->sin_port = htons(to->port);
+            memcpy(&in->sin_addr, to->ip, 4);
+            size = sizeof *in;
+        } else {
+            struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&name;
+            in6->sin6_family = AF_INET6;
+            in6->sin6_port = htons(to->port);
+            memcpy(&in6->sin6_addr, to->ip, 16);
+            size = sizeof *in6;
+        }
+        ssize_t sent = sendto(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name, size);
+        /* An ICMP error of an earlier packet is reported once, instead of sending this one. */
+        if (sent < 0 && errno == ECONNREFUSED)
+            sent = sendto(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name, size);
+        return sent == n;
+    }
+    static inline int64_t paytone_clock(clockid_t clock) {
+        struct timespec t;
+        clock_gettime(clock, &t);
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
+    static inline int64_t paytone_monotonic(void) { return paytone_clock(CLOCK_MONOTONIC); }
+    static inline int64_t paytone_realtime(void) { return paytone_clock(CLOCK_REALTIME); }
+    static inline void paytone_sleep_until(int64_t at) {
+        struct timespec t = { .tv_sec = at / 1000000000, .tv_nsec = at % 1000000000 };
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) { }
+    }
+    static inline void paytone_wake(int fd) {
+        uint64_t one = 1;
+        ssize_t done = write(fd, &one, sizeof one);
+        (void)done;  /* a full counter wakes as well */
+    }
+    #endif
+    """
+    enum:
+        BATCH "PAYTONE_BATCH"
+        DATAGRAM "PAYTONE_DATAGRAM"
+        FAMILY_INET "AF_INET"
+        FAMILY_INET6 "AF_INET6"
+    ctypedef struct Address "paytone_address":
+        uint16_t family
+        uint16_t port
+        uint8_t[16] ip
+    ctypedef struct Batch "paytone_batch":
+        pass
+    int batch_receive "paytone_receive"(int fd, Batch* batch) noexcept nogil
+    int batch_length "paytone_length"(const Batch* batch, int i) noexcept nogil
+    uint8_t* batch_data "paytone_data"(Batch* batch, int i) noexcept nogil
+    void batch_wipe "paytone_wipe"(Batch* batch, int i) noexcept nogil
+    void batch_from "paytone_from"(const Batch* batch, int i, Address* out) noexcept nogil
+    int send_datagram "paytone_send"(int fd, const Address* to, const uint8_t* data, int n) noexcept nogil
+    int64_t monotonic_ns "paytone_monotonic"() noexcept nogil
+    int64_t realtime_ns "paytone_realtime"() noexcept nogil
+    void sleep_until "paytone_sleep_until"(int64_t at_ns) noexcept nogil
+    void wake "paytone_wake"(int fd) noexcept nogil
