@@ -46,9 +46,12 @@ _QUOTED = re.compile(r'"(?:[^"\\\r\n]|\\[^\r\n])*+"')
 # have it, and refusing the call would help nobody.
 HOST = r"\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9_.\-]++"
 
-# gen-value = token / host / quoted-string, here anything that cannot end the parameter. An empty value is not in the
-# grammar and is taken (";lr=" and ";rport=" are seen).
-_VALUE = re.compile(r'(?:"(?:[^"\\\r\n]|\\[^\r\n])*+"|[^\x00-\x20\x7f",;<>]*+)')
+# generic-param = token [ EQUAL gen-value ]; gen-value = token / host / quoted-string, here anything that cannot end
+# the parameter. An empty value is not in the grammar and is taken (";lr=" and ";rport=" are seen).
+_PARAM = re.compile(
+    rf"[ \t]*+({TOKEN})[ \t]*+"
+    r'(?:=[ \t]*+("(?:[^"\\\r\n]|\\[^\r\n])*+"|[^\x00-\x20\x7f",;<>]*+)[ \t]*+)?'
+)
 
 _ELEMENT_COMMA = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>)*+', re.DOTALL)
 _ELEMENT_SEMICOLON = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
@@ -118,16 +121,10 @@ def parse_params(text: str, *, where: str) -> Params:
     """Parse ``name[=value]`` pieces between semicolons, without the first semicolon (generic-param)."""
     params: list[tuple[str, str | None]] = []
     for piece in split_list(text, ";"):
-        name, equals, value = piece.partition("=")
-        name = name.strip(LWS)
-        if _TOKEN.fullmatch(name) is None:
-            raise ParseError("parameter without a proper name", where=where, section="RFC 3261 §25.1")
-        if not equals:
-            params.append((name, None))
-            continue
-        value = value.strip(LWS)
-        if _VALUE.fullmatch(value) is None:
-            raise ParseError("parameter with a malformed value", where=where, section="RFC 3261 §25.1")
+        match = _PARAM.fullmatch(piece)
+        if match is None:
+            raise ParseError("malformed parameter", where=where, section="RFC 3261 §25.1")
+        name, value = match.groups()
         params.append((name, value))
     return tuple(params)
 

@@ -30,8 +30,7 @@ __all__ = ("MAGIC_COOKIE", "CSeq", "Headers", "Via", "parse_contact", "parse_rou
 MAGIC_COOKIE = "z9hG4bK"
 "How a branch of RFC 3261 begins (§8.1.1.7)."
 
-MAX_CSEQ = 2**32 - 1
-"CSeq must fit in 32 bits (§20.16); we send below 2**31 (§8.1.1.5)."
+_MAX_CSEQ = 2**32 - 1  # must fit in 32 bits (§20.16); we send below 2**31 (§8.1.1.5)
 
 _COMPACT = {
     "a": "Accept-Contact",
@@ -83,10 +82,11 @@ _KEYS = {
     **{letter: name.lower() for letter, name in _COMPACT.items()},
     **{letter.upper(): name.lower() for letter, name in _COMPACT.items()},
 }
+_NAME = re.compile(TOKEN)
 _SECRET_KEYS = frozenset({"authorization", "proxy-authorization"})
 
 
-def header_key(name: str) -> str:
+def _header_key(name: str) -> str:
     """Return the one key of a header name: lower case, long form."""
     return _KEYS.get(name) or name.lower()
 
@@ -101,6 +101,38 @@ class Headers:
         self._spelling: dict[str, str] = {}
         for name, value in fields:
             self.add(name, value)
+
+    def add_lines(self, lines: Iterable[str]) -> bool:
+        """Append a field for each ``name: value`` line; False when one of them has no proper name (it is left out)."""
+        values, good = self._values, True
+        for line in lines:
+            name, colon, value = line.partition(":")
+            key = _KEYS.get(name)
+            if key is None:
+                name = name.rstrip(LWS)
+                if _NAME.fullmatch(name) is None:
+                    good = False
+                    continue
+                key = _header_key(name)
+                if key not in _SPELLING:
+                    self._spelling.setdefault(key, name)
+            if not colon:
+                good = False
+                continue
+            value = value.strip(LWS)
+            known = values.get(key)
+            if known is None:
+                values[key] = [value]
+            else:
+                known.append(value)
+        return good
+
+    def first_repeated(self, names: Iterable[str]) -> str | None:
+        """Return the first of these names (in their usual spelling) that is on more than one line, or None."""
+        for name in names:
+            if len(self._values.get(_KEYS[name], ())) > 1:
+                return name
+        return None
 
     def get(self, name: str) -> str | None:
         """Return the first field's value as it stands on its line, or None."""
@@ -121,7 +153,7 @@ class Headers:
 
     def count(self, name: str) -> int:
         """Return on how many lines the header appears."""
-        return len(self._values.get(header_key(name), ()))
+        return len(self._values.get(_header_key(name), ()))
 
     def add(self, name: str, value: str) -> None:
         """Append a field after those of the same name."""
@@ -146,7 +178,7 @@ class Headers:
         if not values:
             self.remove(name)
             return
-        key = header_key(name)
+        key = _header_key(name)
         if key not in _SPELLING:
             self._spelling.setdefault(key, name)
         self._values[key] = values
@@ -157,7 +189,7 @@ class Headers:
 
     def remove(self, name: str) -> None:
         """Drop every field of that name, if there is one."""
-        key = header_key(name)
+        key = _header_key(name)
         self._values.pop(key, None)
         self._spelling.pop(key, None)
 
@@ -176,7 +208,7 @@ class Headers:
         return clone
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and header_key(name) in self._values
+        return isinstance(name, str) and _header_key(name) in self._values
 
     def __len__(self) -> int:
         return sum(map(len, self._values.values()))
@@ -295,7 +327,7 @@ class CSeq:
         match = _CSEQ.fullmatch(text)
         if match is None:
             raise ParseError("malformed", where="CSeq", section="RFC 3261 §20.16")
-        return cls(parse_number(match.group(1), where="CSeq", limit=MAX_CSEQ), match.group(2))
+        return cls(parse_number(match.group(1), where="CSeq", limit=_MAX_CSEQ), match.group(2))
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"

@@ -16,12 +16,12 @@ from sip.grammar import is_token, parse_number, split_list
 from sip.headers import CSeq, Headers, Via, parse_contact, parse_routes
 from sip.uri import NameAddr, Uri
 
-__all__ = ("REASON_PHRASES", "Request", "Response")
+__all__ = ("REASON_PHRASES", "VERSION", "Request", "Response")
 
 T = TypeVar("T")
 
 VERSION = "SIP/2.0"
-MAX_FORWARDS = 255  # §20.22
+_MAX_FORWARDS = 255  # §20.22
 
 REASON_PHRASES: Mapping[int, str] = MappingProxyType(
     {
@@ -223,9 +223,10 @@ class Request(_Message):
 
     def serialize(self) -> bytes:
         """Return the bytes for the wire, Content-Length last and always right; raises LocalProtocolError."""
-        if not is_token(self.method):
-            raise LocalProtocolError("method is no token")
-        return self._serialize(f"{self.method} {self.uri} {VERSION}")
+        uri = str(self.uri)
+        if not is_token(self.method) or " " in uri or "\t" in uri:
+            raise LocalProtocolError("method is no token or the URI holds white space")
+        return self._serialize(f"{self.method} {uri} {VERSION}")
 
 
 @dataclass(slots=True)
@@ -279,7 +280,7 @@ def _parse_first_via(line: str) -> Via:
 
 
 def _parse_max_forwards(text: str) -> int:
-    return parse_number(text, where="Max-Forwards", limit=MAX_FORWARDS, section="RFC 3261 §20.22")
+    return parse_number(text, where="Max-Forwards", limit=_MAX_FORWARDS, section="RFC 3261 §20.22")
 
 
 def _parse_record_routes(headers: Headers) -> tuple[NameAddr, ...]:

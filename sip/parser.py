@@ -33,7 +33,6 @@ _FOLD = re.compile(r"\n[ \t]++")
 _REQUEST_LINE = re.compile(rf"({TOKEN}) ([^ \t]++) (SIP/[0-9]++\.[0-9]++)", re.IGNORECASE)
 # Status-Line = SIP-Version SP Status-Code SP Reason-Phrase CRLF; the phrase, and with it its SP, may be empty.
 _STATUS_LINE = re.compile(r"(SIP/[0-9]++\.[0-9]++) ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE)
-_HEADER_NAME = re.compile(TOKEN)
 
 # Of these a second one would make the message mean two things (RFC 4475 §3.3.8, §3.3.9).
 _UNIQUE = ("Call-ID", "CSeq", "From", "To", "Max-Forwards", "Content-Length", "Content-Type")
@@ -120,13 +119,8 @@ def _parse_fields(text: str, headers: Headers) -> None:
         # Some receivers end a line at a lone CR: what we let through could be another header to the next hop.
         fault = "lone CR"
         lines = [line for line in lines if "\r" not in line]
-    for line in lines:
-        name, colon, value = line.partition(":")
-        name = name.rstrip(LWS)
-        if not colon or _HEADER_NAME.fullmatch(name) is None:
-            fault = "line without a header name"  # go on: the others may suffice for an answer
-            continue
-        headers.add(name, value.strip(LWS))
+    if not headers.add_lines(lines):  # the others may suffice for an answer
+        fault = "line without a header name"
     if fault:
         raise ParseError(fault, where="headers", section="RFC 3261 §7.3.1")
 
@@ -145,9 +139,9 @@ def _parse_request_uri(text: str) -> Uri:
 def _check(message: Request | Response, complete: bool) -> None:
     """Check what every message must have (§8.1.1), and what we shall read: its typed properties cannot fail later."""
     headers = message.headers
-    for name in _UNIQUE:
-        if headers.count(name) > 1:
-            raise ParseError("more than one", where=name, section="RFC 3261 §7.3.1")
+    repeated = headers.first_repeated(_UNIQUE)
+    if repeated is not None:
+        raise ParseError("more than one", where=repeated, section="RFC 3261 §7.3.1")
     _ = message.via, message.from_, message.to, message.cseq
     if " " in message.call_id or "\t" in message.call_id:
         raise ParseError("malformed", where="Call-ID", section="RFC 3261 §25.1")

@@ -103,6 +103,8 @@ def test_line_end_in_a_value_is_not_written(value: str) -> None:
 def test_start_line_must_be_one() -> None:
     with pytest.raises(LocalProtocolError):
         Request("IN VITE", Uri.parse("sip:h")).serialize()
+    with pytest.raises(LocalProtocolError):
+        Request("INVITE", Uri(user="a SIP/2.0", host="h")).serialize()
     for status in (0, 99, 700, -1):
         with pytest.raises(LocalProtocolError):
             Response(status, "x").serialize()
