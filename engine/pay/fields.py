@@ -14,12 +14,14 @@ from types import MappingProxyType
 from engine.pay.accounts import MAX_ACCOUNT_DIGITS, ROUTING_DIGITS, account_is_valid, routing_is_valid
 from engine.pay.cards import BRANDS, accepted_as, is_complete, number_is_valid, security_code_length
 
-__all__ = ("ErrorType", "Facts", "FieldSpec", "Step", "field_of", "parse_expiry")
+__all__ = ("ErrorType", "Facts", "FieldSpec", "Step", "field_of", "longest_entry", "parse_expiry")
 
 _ZERO = ord("0")
 _EXPIRY_DIGITS = 4
 _MAX_EXPIRY_YEARS = 20  # D-6: the vendors name no bound; no issuer dates a card further ahead
-_MAX_POSTAL_DIGITS = 20
+# The longest postal codes keyed in digits have 11 (US ZIP+4 and delivery point). They are shown in clear, so a card
+# number keyed here by mistake (12 digits and more) must not pass for one.
+_MAX_POSTAL_DIGITS = 11
 
 
 class Step(StrEnum):
@@ -172,3 +174,8 @@ _FIELDS: Mapping[Step, FieldSpec] = MappingProxyType(
 def field_of(step: Step) -> FieldSpec:
     """Return how the entry of a step is judged; raise KeyError for a step that is announced, not asked."""
     return _FIELDS[step]
+
+
+def longest_entry(step: Step) -> int:
+    """Return how many digits a valid entry of a step has at most."""
+    return _FIELDS[step].max_digits

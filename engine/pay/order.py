@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from engine.pay.cards import ALIASES, CardType
 from engine.pay.errors import OrderError
-from engine.pay.fields import Step
+from engine.pay.fields import Step, longest_entry
 from engine.pay.money import parse_amount
 from engine.pay.prompt_rules import PromptRule
 from engine.pay.submission import Operation, PaymentMethod, TokenType
@@ -19,7 +19,6 @@ __all__ = ("PayOrder", "RetryRule")
 
 _MAX_TIMEOUT_S = 600.0  # REST Payments, Timeout
 _MAX_RETRIES = 10
-_MAX_POSTAL_CODE_LENGTH = 20
 _ANNOUNCED = frozenset({Step.PROCESSING, Step.COMPLETED, Step.FAILED, Step.CANCELED})
 _NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
@@ -80,9 +79,8 @@ class PayOrder:
             "more than 0 seconds",
         )
         self._require("max_attempts", 0 <= self.max_attempts <= _MAX_RETRIES, "0 to 10")
-        self._require(
-            "min_postal_code_length", 0 <= self.min_postal_code_length <= _MAX_POSTAL_CODE_LENGTH, "0 to 20 digits"
-        )
+        longest = longest_entry(Step.POSTAL_CODE)
+        self._require("min_postal_code_length", 0 <= self.min_postal_code_length <= longest, f"0 to {longest} digits")
         self._require("mask_char", len(self.mask_char) == 1 and not self.mask_char.isdigit(), "one character, no digit")
         names = {*CardType, *ALIASES}
         self._require("valid_card_types", bool(self.valid_card_types), "at least one card type")

@@ -442,7 +442,15 @@ def test_a_short_postal_code_is_refused() -> None:
 def test_a_postal_code_of_too_many_digits_is_refused_and_not_cut(caller: Driver) -> None:
     caller.start()
     caller.keys(VISA + "#1228123")
-    assert said(caller.keys("1" * 21 + "#")) == ["error.invalid-postal-code", "postal-code"]
+    assert said(caller.keys("1" * 12 + "#")) == ["error.invalid-postal-code", "postal-code"]
+
+
+def test_a_card_number_keyed_as_postal_code_is_refused_and_not_shown(caller: Driver) -> None:
+    caller.start()
+    caller.keys(VISA + "#1228123")
+    assert said(caller.keys(VISA + "#")) == ["error.invalid-postal-code", "postal-code"]
+    assert VISA not in repr(caller.log)
+    assert VISA[:11] not in repr(caller.log)
 
 
 @pytest.mark.parametrize("retries", [0, 1, 2, 3])

@@ -39,7 +39,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ("max_attempts", -1),
         ("max_attempts", 11),
         ("min_postal_code_length", -1),
-        ("min_postal_code_length", 21),
+        ("min_postal_code_length", 12),
         ("mask_char", ""),
         ("mask_char", "**"),
         ("mask_char", "4"),
