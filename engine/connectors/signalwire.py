@@ -10,13 +10,15 @@ answer                                     asked again  outcome in the end
 200 or 4xx with an ``error_code``          no           by ``table.classify``: ``DECLINED`` or ``FAILED``
 401, 403, 404, 405, 407, unless the code   no           ``FAILED``: our URL or password is wrong, not the card
 is one of the table
-200 without error and without the id       no           ``UNKNOWN``: it may have been carried out
+2xx without error and without the id       no           ``UNKNOWN``: it may have been carried out
 402 without a body that can be read        no           ``DECLINED``
+an id beside an ``error_code``, or with a  no           ``UNKNOWN``: one of both is wrong
+status other than 200
 429                                        yes          ``FAILED``: refused before it was looked at
 408, 409, 425, 5xx                         yes          ``UNKNOWN``: the gateway may have been in the middle
 other status without a readable body       no           ``FAILED``
 3xx                                        no           ``UNKNOWN``, never followed
-200 with what is no JSON object; no HTTP   yes          ``UNKNOWN``
+2xx with what is no JSON object; no HTTP   yes          ``UNKNOWN``
 no answer in time, connection lost         yes          ``UNKNOWN``
 no connection                              yes          ``FAILED``; ``UNKNOWN`` when an earlier try did get out
 =========================================  ===========  =====================================================
@@ -216,27 +218,38 @@ class SignalWire:
 def _read(response: HttpResponse, submission: Submission) -> _Verdict:
     """Return what an answer means; the table in the module's head, row by row."""
     status, answer = response.status, _members(response.body)
-    # A code may be digits to some gateways: only the card number is taken out of it, never 3 digits that are a cvv's.
-    code = scrub(_scalar((answer or {}).get("error_code")), [submission.card_number])[:MAX_MESSAGE]
+    code = _code(answer, submission)
     message = _text(answer, "error_message", submission)
     if status >= 500 or status in IN_THE_MIDDLE:
         return _in_doubt(code or f"http_{status}", message or f"the gateway answered with status {status}")
+    if answer is not None and _has_id(answer) and (code or status != 200):
+        return _in_doubt("contradiction", f"the gateway gave an id with status {status}, code {code!r}", repeat=False)
     if status in REFUSED_UNSEEN:
         refused = _answer(Outcome.FAILED, code or f"http_{status}", message or "the gateway is overloaded")
         return _Verdict(answer=refused, repeat=True)
-    if answer is None and status == 200:
-        return _in_doubt("bad_answer", "the gateway's answer is not a JSON object")
     if code and (status not in NOT_LET_IN or code.lower() in ERROR_TYPES):
         return _refused(code, message)
+    if status < 300:
+        if answer is None:
+            return _in_doubt("bad_answer", "the gateway's answer is not a JSON object")
+        return _approved(answer, message, submission)
     if status == 402:
         return _refused("http_402", message or "the payment was declined")
-    if status != 200:
-        return _Verdict(
-            answer=_answer(
-                Outcome.FAILED, code or f"http_{status}", message or f"the gateway answered with status {status}"
-            )
-        )
-    return _approved(answer or {}, message, submission)
+    failed = _answer(Outcome.FAILED, code or f"http_{status}", message or f"the gateway answered with status {status}")
+    return _Verdict(answer=failed)
+
+
+def _has_id(answer: dict[str, Any]) -> bool:
+    return any(_scalar(answer.get(name)) for name in ("charge_id", "token_id"))
+
+
+def _code(answer: dict[str, Any] | None, submission: Submission) -> str:
+    """Return the error code as text, empty when there is none: null, or what some gateways write for it."""
+    value = (answer or {}).get("error_code")
+    if value is None or value is False or value == "":
+        return ""
+    # A code may be digits to some gateways: only the card number is taken out of it, never 3 digits that are a cvv's.
+    return scrub(_scalar(value), [submission.card_number])[:MAX_MESSAGE] or "unspecified"
 
 
 def _approved(answer: dict[str, Any], message: str, submission: Submission) -> _Verdict:

@@ -20,6 +20,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
@@ -119,6 +120,8 @@ class Database:
             raise LedgerError(self._explain(str(error.orig))) from None
         except sqlite3.Error as error:  # from the pragmas of a new connection, which nobody wraps
             raise LedgerError(self._explain(str(error))) from None
+        except PoolTimeoutError:
+            raise LedgerError("the ledger's database is slower than what is to be written; look at its disk") from None
         except SQLAlchemyError as error:
             raise LedgerError(f"the ledger's database does not work: {type(error).__name__}") from None
         except CommandError as error:

@@ -6,6 +6,8 @@ from alembic import context
 
 from engine.ledger.schema import METADATA
 
+__all__: tuple[str, ...] = ()
+
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
