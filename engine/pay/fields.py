@@ -14,7 +14,7 @@ from types import MappingProxyType
 from engine.pay.accounts import MAX_ACCOUNT_DIGITS, ROUTING_DIGITS, account_is_valid, routing_is_valid
 from engine.pay.cards import BRANDS, accepted_as, is_complete, number_is_valid, security_code_length
 
-__all__ = ("ErrorType", "Facts", "FieldSpec", "Step", "field_of", "longest_entry", "parse_expiry")
+__all__ = ("ErrorType", "Facts", "FieldSpec", "Step", "field_of", "parse_expiry")
 
 _ZERO = ord("0")
 _EXPIRY_DIGITS = 4
@@ -174,8 +174,3 @@ _FIELDS: Mapping[Step, FieldSpec] = MappingProxyType(
 def field_of(step: Step) -> FieldSpec:
     """Return how the entry of a step is judged; raise KeyError for a step that is announced, not asked."""
     return _FIELDS[step]
-
-
-def longest_entry(step: Step) -> int:
-    """Return how many digits a valid entry of a step has at most."""
-    return _FIELDS[step].max_digits

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from engine.pay.cards import ALIASES, CardType
 from engine.pay.errors import OrderError
-from engine.pay.fields import Step, longest_entry
+from engine.pay.fields import Step, field_of
 from engine.pay.money import parse_amount
 from engine.pay.prompt_rules import PromptRule
 from engine.pay.submission import Operation, PaymentMethod, TokenType
@@ -79,7 +79,7 @@ class PayOrder:
             "more than 0 seconds",
         )
         self._require("max_attempts", 0 <= self.max_attempts <= _MAX_RETRIES, "0 to 10")
-        longest = longest_entry(Step.POSTAL_CODE)
+        longest = field_of(Step.POSTAL_CODE).max_digits
         self._require("min_postal_code_length", 0 <= self.min_postal_code_length <= longest, f"0 to {longest} digits")
         self._require("mask_char", len(self.mask_char) == 1 and not self.mask_char.isdigit(), "one character, no digit")
         names = {*CardType, *ALIASES}
