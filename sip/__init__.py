@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from sip.auth import Challenge, authorization, choose_challenge, parse_challenge
+from sip.endpoint import Account, Credentials, Endpoint, EndpointConfig, Statistics, TraceRecord
 from sip.errors import LocalProtocolError, NoCommonMedia, ParseError, RemoteProtocolError, SipError
+from sip.events import Event, SessionId
 from sip.headers import CSeq, Headers, Via
 from sip.info import InfoDigit, parse_dtmf_info
 from sip.message import REASON_PHRASES, Request, Response
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.parser import is_keepalive, parse_message
 from sip.sdp import Connection, MediaDescription, Origin, SessionDescription
+from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = (
-    "REASON_PHRASES",
+    "Account",
+    "Address",
     "CSeq",
     "Challenge",
     "Connection",
+    "Credentials",
+    "Endpoint",
+    "EndpointConfig",
+    "Event",
     "Headers",
     "InfoDigit",
     "LocalCapabilities",
@@ -27,11 +35,15 @@ __all__ = (
     "NoCommonMedia",
     "Origin",
     "ParseError",
+    "REASON_PHRASES",
     "RemoteProtocolError",
     "Request",
     "Response",
     "SessionDescription",
+    "SessionId",
     "SipError",
+    "Statistics",
+    "TraceRecord",
     "Uri",
     "Via",
     "accept_answer",

@@ -1,0 +1,167 @@
+"""What the parts of an endpoint share: configuration, transactions, timers, the maps of what lives, and the events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sip.events import Event, SessionId
+from sip.message import Request, Response
+from sip.timers import Address, TimerQueue, TimerValues
+from sip.transaction.layer import TransactionLayer
+
+if TYPE_CHECKING:
+    from sip.dialog import DialogId
+    from sip.invite import InviteSession
+
+__all__ = ("ALLOW", "EndpointConfig", "Statistics", "Trace", "TraceRecord", "UserAgent")
+
+ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO")
+"Methods that the user agent takes."
+TAG_OCTETS = 8
+"Entropy in a tag; RFC 3261 §19.3 asks for 32 bits at least."
+TRANSACTIONS_PER_SESSION = 8
+"Server transactions beyond this, times ``max_sessions``, are not opened: requests are refused without state."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointConfig:
+    """How an endpoint presents itself, and its limits. Times are seconds."""
+
+    contact_host: str
+    "IP literal, without brackets, under which peers reach us."
+    contact_port: int
+    user_agent: str = "paytone"
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+    t4_s: float = 5.0
+    max_sessions: int = 1000
+    "Above it INVITE and OPTIONS are answered 503 with Retry-After."
+    setup_limit_s: float = 300.0
+    "How long a session may stay unanswered: longer than the three minutes of a proxy's timer C (§16.6)."
+    allow: tuple[str, ...] = ALLOW
+
+
+@dataclass(slots=True, kw_only=True)
+class Statistics:
+    """Counters since the start, and what is open now."""
+
+    datagrams_in: int = 0
+    datagrams_out: int = 0
+    keepalives: int = 0
+    "Datagrams without a message."
+    parse_errors: int = 0
+    "Datagrams that were no SIP, and messages that were malformed."
+    strays: int = 0
+    "Responses without a transaction, ACKs without a session."
+    refusals: int = 0
+    "Requests that were refused without state."
+    retransmissions_in: int = 0
+    retransmissions_out: int = 0
+    transactions: int = 0
+    dialogs: int = 0
+    sessions: int = 0
+    registrations: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceRecord:
+    """One datagram for a trace. It has no header and no body, so it cannot hold a password or a keyed digit."""
+
+    now: float
+    sent: bool
+    peer: Address
+    start_line: str
+    "Empty for what was no message."
+    size: int
+
+
+Trace = Callable[[TraceRecord], None]
+
+
+class UserAgent:
+    """The common ground of sessions, registrations and the handling of requests."""
+
+    def __init__(self, config: EndpointConfig, *, entropy: Callable[[int], bytes], trace: Trace | None) -> None:
+        self.config = config
+        self.entropy = entropy
+        self.values = TimerValues(t1_s=config.t1_s, t2_s=config.t2_s, t4_s=config.t4_s)
+        self.timers = TimerQueue()
+        host = f"[{config.contact_host}]" if ":" in config.contact_host else config.contact_host
+        self.sent_by = f"{host}:{config.contact_port}"
+        self.layer = TransactionLayer(
+            values=self.values, timers=self.timers, send=self.send, entropy=entropy, sent_by=self.sent_by
+        )
+        self.statistics = Statistics()
+        self.outgoing: list[tuple[bytes, Address]] = []
+        self.events: deque[Event] = deque()
+        self.sessions: dict[SessionId, InviteSession] = {}
+        self.dialogs: dict[DialogId, InviteSession] = {}
+        self.trace = trace
+        self._last_session = 0
+
+    @property
+    def last_session(self) -> int:
+        """The number of the session that was opened last; 0 before the first."""
+        return self._last_session
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so many transactions are open that requests which need not have one get none."""
+        return len(self.layer) >= TRANSACTIONS_PER_SESSION * max(self.config.max_sessions, 8)
+
+    def send(self, data: bytes, destination: Address, *, again: bool = False) -> None:
+        """Queue a datagram."""
+        self.outgoing.append((data, destination))
+        if again:
+            self.statistics.retransmissions_out += 1
+
+    def emit(self, event: Event) -> None:
+        """Queue an event."""
+        self.events.append(event)
+
+    def new_session_id(self) -> SessionId:
+        """Return a session's number, never used before."""
+        self._last_session += 1
+        return SessionId(self._last_session)
+
+    def new_tag(self) -> str:
+        """Return a tag (§19.3)."""
+        return self.entropy(TAG_OCTETS).hex()
+
+    def new_call_id(self) -> str:
+        """Return a Call-ID (§8.1.1.4)."""
+        return self.entropy(16).hex()
+
+    def fraction(self) -> float:
+        """Return a random number from 0 up to, not including, 1."""
+        return int.from_bytes(self.entropy(4), "big") / 2**32
+
+    def contact(self, user: str | None) -> str:
+        """Return our Contact."""
+        prefix = f"{user}@" if user else ""
+        return f"<sip:{prefix}{self.sent_by}>"
+
+    def identify(self, request: Request, *, contact_user: str | None) -> None:
+        """Put on a request of ours who sends it and what it understands."""
+        request.headers.set("Contact", self.contact(contact_user))
+        request.headers.set("Allow", ", ".join(self.config.allow))
+        request.headers.set("User-Agent", self.config.user_agent)
+
+    def response(
+        self,
+        request: Request,
+        status: int,
+        *,
+        reason: str | None = None,
+        to_tag: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Response:
+        """Build a response (§8.2.6)."""
+        response = Response.to_request(request, status, reason, to_tag=to_tag)
+        for name, value in headers:
+            response.headers.add(name, value)
+        response.headers.set("Server", self.config.user_agent)
+        return response

@@ -1,0 +1,221 @@
+"""The facade: one ``Endpoint`` takes datagrams and time, and gives datagrams, timers and events.
+
+It opens no socket, reads no clock and draws no entropy of its own. After each call into it, drain
+``datagrams_to_send``, read ``next_event`` until None, and set a clock to ``next_timer``.
+
+A session id stays valid for ever: what is asked of a session that has ended does nothing, because the end and the
+request can cross. Asking what a session's state forbids raises ``LocalProtocolError`` and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from sip.agent import EndpointConfig, Statistics, Trace, TraceRecord, UserAgent
+from sip.credentials import Credentials
+from sip.errors import LocalProtocolError, ParseError
+from sip.events import Event, SessionId
+from sip.invite import InviteSession
+from sip.message import Request
+from sip.parser import is_keepalive, parse_message
+from sip.register import Account, Registration
+from sip.sdp import SessionDescription
+from sip.timers import Address
+from sip.uas import RequestHandler
+from sip.uri import NameAddr, Uri
+
+__all__ = ("Account", "Credentials", "Endpoint", "EndpointConfig", "Statistics", "Trace", "TraceRecord")
+
+TRACED_CHARS = 200
+"Of a start line in a trace."
+MAX_TIMERS_AT_ONCE = 100_000
+"Timers fired by one call: a bound that only a clock set far ahead reaches."
+
+
+class Endpoint:
+    """A SIP user agent over UDP: sessions in both roles, registrations, OPTIONS.
+
+    ``entropy(n)`` returns n unpredictable octets. ``trace`` gets a ``TraceRecord`` for each datagram.
+    """
+
+    def __init__(self, config: EndpointConfig, *, entropy: Callable[[int], bytes], trace: Trace | None = None) -> None:
+        self._agent = UserAgent(config, entropy=entropy, trace=trace)
+        self._requests = RequestHandler(self._agent)
+        self._registrations: dict[str, Registration] = {}
+
+    # -- input and output ----------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram. Never raises for anything a peer can send."""
+        agent = self._agent
+        agent.statistics.datagrams_in += 1
+        if is_keepalive(data):
+            agent.statistics.keepalives += 1
+            self._trace(b"", source, now, sent=False, size=len(data))
+            return
+        try:
+            message = parse_message(data)
+        except ParseError as error:
+            agent.statistics.parse_errors += 1
+            self._trace(b"", source, now, sent=False, size=len(data))
+            self._requests.refuse_malformed(error, source)
+            return
+        self._trace(data.lstrip(b"\r\n"), source, now, sent=False, size=len(data))
+        if isinstance(message, Request):
+            self._requests.receive(message, source, now)
+        elif not agent.layer.receive_response(message, now):
+            # §18.1.2: a response that matches nothing is dropped. This core sends no 2xx-bearing INVITE statelessly.
+            agent.statistics.strays += 1
+
+    def transport_error(self, destination: Address, now: float) -> None:
+        """Learn that the network refused a datagram to ``destination`` (an ICMP error)."""
+        self._agent.layer.transport_error(destination, now)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
+        """Return what is to be sent, in order, and forget it."""
+        outgoing, self._agent.outgoing = self._agent.outgoing, []
+        self._agent.statistics.datagrams_out += len(outgoing)
+        if self._agent.trace is not None:
+            for data, destination in outgoing:
+                self._trace(data, destination, now, sent=True, size=len(data))
+        return outgoing
+
+    def next_timer(self) -> float | None:
+        """Return when ``handle_timer`` is due, in the caller's monotonic seconds; None when nothing waits."""
+        return self._agent.timers.next_at()
+
+    def handle_timer(self, now: float) -> None:
+        """Let every timer fire that is due at ``now``."""
+        for _ in range(MAX_TIMERS_AT_ONCE):
+            due = self._agent.timers.pop_due(now)
+            if due is None:
+                break
+            owner, timer = due
+            owner.handle_timer(timer, now)
+
+    def next_event(self) -> Event | None:
+        """Return the next event, None when there is none."""
+        return self._agent.events.popleft() if self._agent.events else None
+
+    @property
+    def statistics(self) -> Statistics:
+        """A snapshot of the counters."""
+        agent = self._agent
+        return replace(
+            agent.statistics,
+            transactions=len(agent.layer),
+            dialogs=len(agent.dialogs),
+            sessions=len(agent.sessions),
+            registrations=len(self._registrations),
+        )
+
+    def set_accepting(self, accepting: bool) -> None:
+        """Say whether new calls are taken; when not, INVITE and OPTIONS get 503 and running sessions go on."""
+        self._requests.accepting = accepting
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    def ring(self, session: SessionId, now: float) -> None:
+        """Send 180 to an unanswered INVITE."""
+        if found := self._session(session):
+            found.ring(now)
+
+    def answer(self, session: SessionId, sdp: SessionDescription, now: float) -> None:
+        """Send 200 with ``sdp``: the answer, or our offer when the INVITE had none. Repeated until the ACK comes."""
+        if found := self._session(session):
+            found.answer(sdp, now)
+
+    def reject(
+        self,
+        session: SessionId,
+        status: int,
+        now: float,
+        *,
+        reason: str | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Refuse an unanswered INVITE with 300 to 699 (a redirection is 302 with a Contact in ``headers``)."""
+        if found := self._session(session):
+            found.reject(status, now, reason=reason, headers=headers)
+
+    def answer_offer(self, session: SessionId, sdp: SessionDescription, now: float) -> None:
+        """Answer a re-INVITE (``OfferReceived``, ``OfferRequested``) with 200 and ``sdp``."""
+        if found := self._session(session):
+            found.answer_offer(sdp, now)
+
+    def refuse_offer(self, session: SessionId, status: int, now: float) -> None:
+        """Refuse a re-INVITE with 300 to 699, mostly 488; the session goes on as it was."""
+        if found := self._session(session):
+            found.refuse_offer(status, now)
+
+    def hang_up(self, session: SessionId, now: float, *, reason: str = "") -> None:
+        """End a session: BYE, CANCEL or 480, as its state asks for.
+
+        ``SessionEnded`` comes once the peer has answered, or has been given up: then no signalling is left to be
+        carried. Media can be stopped at once.
+        """
+        if found := self._session(session):
+            found.hang_up(now, reason=reason)
+
+    def send_info(self, session: SessionId, content_type: str, body: bytes, now: float) -> None:
+        """Send an INFO in an established session."""
+        if found := self._session(session):
+            found.send_info(content_type, body, now)
+
+    def invite(
+        self,
+        target: Uri,
+        *,
+        next_hop: Address,
+        from_: NameAddr,
+        to: NameAddr | None = None,
+        offer: SessionDescription,
+        now: float,
+        credentials: Credentials | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> SessionId:
+        """Call ``target`` by way of ``next_hop``; ``to`` defaults to the target."""
+        session = InviteSession.call(
+            self._agent,
+            target,
+            next_hop=next_hop,
+            from_=from_,
+            to=to,
+            offer=offer,
+            credentials=credentials,
+            headers=headers,
+            now=now,
+        )
+        return session.id
+
+    # -- registration --------------------------------------------------------------------------------------------------
+
+    def register(self, account: Account, now: float) -> None:
+        """Register an account and keep it registered until ``unregister``."""
+        known = self._registrations.get(account.id)
+        if known is not None:
+            known.register(now)  # raises, or begins anew when it failed
+            return
+        registration = Registration(self._agent, account, self._registrations.pop)
+        self._registrations[account.id] = registration
+        registration.register(now)
+
+    def unregister(self, account_id: str, now: float) -> None:
+        """Remove an account's binding; nothing when it is not registered."""
+        if known := self._registrations.get(account_id):
+            known.unregister(now)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _session(self, session: SessionId) -> InviteSession | None:
+        found = self._agent.sessions.get(session)
+        if found is None and not 0 < session <= self._agent.last_session:
+            raise LocalProtocolError("no such session was ever there")
+        return found
+
+    def _trace(self, data: bytes, peer: Address, now: float, *, sent: bool, size: int) -> None:
+        trace = self._agent.trace
+        if trace is not None:
+            line = data[:TRACED_CHARS].partition(b"\r\n")[0].decode("utf-8", "replace")
+            trace(TraceRecord(now=now, sent=sent, peer=peer, start_line=line, size=size))

@@ -1,0 +1,189 @@
+"""What an ``Endpoint`` reports.
+
+For each session the order is: ``InviteReceived`` (or the call of ``invite``), whatever happens, and exactly one
+``SessionEnded``, which is the last. Bodies and keyed digits do not show in a ``repr``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+from sip.headers import Headers
+from sip.sdp import SessionDescription
+from sip.timers import Address
+from sip.uri import NameAddr, Uri
+
+__all__ = (
+    "EndCause",
+    "Event",
+    "InfoDigitReceived",
+    "InfoReceived",
+    "InviteReceived",
+    "OfferReceived",
+    "OfferRequested",
+    "RegistrationChanged",
+    "RegistrationStatus",
+    "SessionAnswered",
+    "SessionCancelled",
+    "SessionConfirmed",
+    "SessionEnded",
+    "SessionId",
+    "SessionRinging",
+)
+
+SessionId = NewType("SessionId", int)
+"One INVITE session: a dialog and the negotiation on it. Never used twice by one endpoint."
+
+
+class EndCause(StrEnum):
+    """Why a session ended."""
+
+    REMOTE_BYE = "remote_bye"
+    LOCAL_BYE = "local_bye"
+    CANCELLED = "cancelled"
+    "The caller gave up before the final response: the peer's CANCEL, or ours."
+    REJECTED = "rejected"
+    "A final response of 300 to 699, the peer's or ours."
+    ACK_TIMEOUT = "ack_timeout"
+    "Our 2xx was never acknowledged (RFC 3261 §13.3.1.4)."
+    TIMEOUT = "timeout"
+    "The peer did not answer a request, or nobody answered the call."
+    TRANSPORT_ERROR = "transport_error"
+
+
+class RegistrationStatus(StrEnum):
+    """Where a registration stands."""
+
+    UNREGISTERED = "unregistered"
+    REGISTERING = "registering"
+    REGISTERED = "registered"
+    FAILED = "failed"
+    "Refused or unanswered; it is tried again by itself."
+    UNREGISTERING = "unregistering"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteReceived:
+    """A peer calls. ``ring``, ``answer``, ``reject`` or ``hang_up`` this session."""
+
+    session: SessionId
+    request_uri: Uri
+    from_: NameAddr
+    to: NameAddr
+    source: Address
+    call_id: str
+    offer: SessionDescription | None
+    "None: the peer wants our offer in the 200 and brings its answer in the ACK (RFC 3261 §13.2.1)."
+    headers: Headers = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRinging:
+    """A provisional response above 100 to our INVITE."""
+
+    session: SessionId
+    status: int
+    early: SessionDescription | None
+    "Of early media (183)."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAnswered:
+    """Our INVITE was answered with 2xx; the ACK is on its way."""
+
+    session: SessionId
+    answer: SessionDescription | None
+    "None when the peer sent none that could be read: hang up."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfirmed:
+    """The ACK to our 2xx came: to that of the first INVITE, or to that of a re-INVITE."""
+
+    session: SessionId
+    answer: SessionDescription | None
+    "The answer to an offer that our 2xx carried; None when it carried an answer, or when the ACK brought none."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCancelled:
+    """The peer sent CANCEL before our final response; ``SessionEnded`` follows."""
+
+    session: SessionId
+    reason: str
+    'Its Reason header (RFC 3326), such as ``SIP;cause=200;text="Call completed elsewhere"``, or empty.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnded:
+    """The session is over: the last event of each session."""
+
+    session: SessionId
+    cause: EndCause
+    status: int | None
+    "Status of the response that ended it, if one did."
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferReceived:
+    """A re-INVITE with an offer: ``answer_offer`` or ``refuse_offer``."""
+
+    session: SessionId
+    offer: SessionDescription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRequested:
+    """A re-INVITE without an offer: ``answer_offer`` with one of ours; the answer comes in ``SessionConfirmed``."""
+
+    session: SessionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoDigitReceived:
+    """A key came as SIP INFO."""
+
+    session: SessionId
+    event: int = field(repr=False)
+    "RFC 4733 event number, 0 to 15."
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InfoReceived:
+    """An INFO of a type that is not DTMF; it was answered with 415."""
+
+    session: SessionId
+    content_type: str
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationChanged:
+    """A registration changed its state."""
+
+    account_id: str
+    state: RegistrationStatus
+    status: int | None
+    "Of the registrar's response; None without one."
+    reason: str
+    expires_s: int | None
+    "How long the registrar keeps the binding, when ``registered``."
+
+
+Event = (
+    InviteReceived
+    | SessionRinging
+    | SessionAnswered
+    | SessionConfirmed
+    | SessionCancelled
+    | SessionEnded
+    | OfferReceived
+    | OfferRequested
+    | InfoDigitReceived
+    | InfoReceived
+    | RegistrationChanged
+)

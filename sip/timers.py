@@ -1,0 +1,158 @@
+"""Time in SIP: the timers' names and values, and the queue of those that run.
+
+Timers A to M are RFC 3261 §17 (table 4) and RFC 6026 §7; the others belong to the core above the transactions.
+Nothing here looks at a clock: deadlines are monotonic seconds that the caller passes in.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+__all__ = ("Address", "Timer", "TimerOwner", "TimerQueue", "TimerValues")
+
+COMPACT_ABOVE = 64
+"Entries in the heap below which dead ones are not worth a sweep."
+
+
+class Address(NamedTuple):
+    """Where a datagram comes from or goes to: an IP literal without brackets, and a port."""
+
+    host: str
+    port: int
+
+
+class Timer(StrEnum):
+    """Every timer of the SIP stack."""
+
+    A = "A"  # INVITE retransmission
+    B = "B"  # INVITE transaction timeout
+    D = "D"  # absorb retransmitted 300-699
+    E = "E"  # non-INVITE retransmission
+    F = "F"  # non-INVITE transaction timeout
+    G = "G"  # 300-699 retransmission
+    H = "H"  # wait for the ACK of 300-699
+    I = "I"  # absorb retransmitted ACK  # noqa: E741
+    J = "J"  # absorb retransmitted non-INVITE requests
+    K = "K"  # absorb retransmitted responses
+    L = "L"  # RFC 6026: absorb retransmitted INVITE after 2xx
+    M = "M"  # RFC 6026: take further 2xx
+    ANSWER = "2xx"  # §13.3.1.4: the core retransmits its 2xx
+    ANSWER_LIMIT = "2xx-limit"  # §13.3.1.4: no ACK for 64*T1
+    PROGRESS = "progress"  # §13.3.1.1: a provisional every minute keeps proxies from giving up
+    SETUP_LIMIT = "setup-limit"  # ours: how long a session may stay unanswered
+    CANCEL_LIMIT = "cancel-limit"  # §9.1: no final response for 64*T1 after CANCEL
+    REFRESH = "refresh"  # §10.2.4: a binding is renewed before it expires
+    RETRY = "retry"  # ours: after a failed registration
+
+
+RETRANSMISSIONS = frozenset({Timer.A, Timer.E, Timer.G})
+ABSORBERS_BY_T4 = frozenset({Timer.I, Timer.K})
+ZERO_WHEN_RELIABLE = frozenset({Timer.D, Timer.I, Timer.J, Timer.K})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerValues:
+    """T1, T2 and T4 (RFC 3261 §17.1.1.1, §17.1.2.2), in seconds, and what follows from them."""
+
+    t1_s: float = 0.5
+    t2_s: float = 4.0
+    t4_s: float = 5.0
+
+    @property
+    def limit_s(self) -> float:
+        """64*T1: how long a peer is tried (timers B, F, H, J, L, M, and the 2xx)."""
+        return 64 * self.t1_s
+
+    def first_s(self, timer: Timer, *, reliable: bool = False) -> float | None:
+        """Return how long a transaction timer runs the first time; None when it does not run on this transport."""
+        if timer in RETRANSMISSIONS:
+            return None if reliable else self.t1_s
+        if reliable and timer in ZERO_WHEN_RELIABLE:
+            return 0.0
+        if timer in ABSORBERS_BY_T4:
+            return self.t4_s
+        if timer is Timer.D:
+            return max(32.0, self.limit_s)  # §17.1.1.2: at least 32 s over UDP, and not less than H of the other side
+        return self.limit_s
+
+    def doubled(self, interval_s: float) -> float:
+        """Return the next interval of timers E and G and of the 2xx: doubled, at most T2."""
+        return min(2 * interval_s, self.t2_s)
+
+
+class TimerOwner(Protocol):
+    """Whoever has timers in the queue."""
+
+    def handle_timer(self, timer: Timer, now: float) -> None:
+        """Take a timer that fired; it no longer runs."""
+
+
+class TimerQueue:
+    """The running timers, by deadline: a heap whose dead entries are dropped when they come up.
+
+    An owner has at most one timer of each name; arming it again replaces it.
+    """
+
+    __slots__ = ("_heap", "_live", "_n_live", "_ticket")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, TimerOwner, Timer]] = []
+        self._live: dict[TimerOwner, dict[Timer, int]] = {}
+        self._n_live = 0
+        self._ticket = 0
+
+    def __len__(self) -> int:
+        return self._n_live
+
+    def arm(self, owner: TimerOwner, timer: Timer, at_s: float) -> None:
+        """Let ``timer`` fire at ``at_s``."""
+        running = self._live.setdefault(owner, {})
+        if timer not in running:
+            self._n_live += 1
+        self._ticket += 1
+        running[timer] = self._ticket
+        heapq.heappush(self._heap, (at_s, self._ticket, owner, timer))
+        if len(self._heap) > COMPACT_ABOVE and len(self._heap) > 4 * self._n_live:
+            self._heap = [entry for entry in self._heap if self._is_live(entry)]
+            heapq.heapify(self._heap)
+
+    def is_armed(self, owner: TimerOwner, timer: Timer) -> bool:
+        """Whether ``timer`` runs."""
+        return timer in self._live.get(owner, ())
+
+    def disarm(self, owner: TimerOwner, timer: Timer) -> None:
+        """Stop ``timer`` if it runs."""
+        running = self._live.get(owner)
+        if running is None or running.pop(timer, None) is None:
+            return
+        self._n_live -= 1
+        if not running:
+            del self._live[owner]
+
+    def disarm_all(self, owner: TimerOwner) -> None:
+        """Stop every timer of ``owner``."""
+        self._n_live -= len(self._live.pop(owner, ()))
+
+    def next_at(self) -> float | None:
+        """Return the earliest deadline, None when no timer runs."""
+        while self._heap:
+            if self._is_live(self._heap[0]):
+                return self._heap[0][0]
+            heapq.heappop(self._heap)
+        return None
+
+    def pop_due(self, now: float) -> tuple[TimerOwner, Timer] | None:
+        """Take out the earliest timer that is due at ``now``, None when there is none."""
+        due = self.next_at()
+        if due is None or due > now:
+            return None
+        _, _, owner, timer = heapq.heappop(self._heap)
+        self.disarm(owner, timer)
+        return owner, timer
+
+    def _is_live(self, entry: tuple[float, int, TimerOwner, Timer]) -> bool:
+        _, ticket, owner, timer = entry
+        return self._live.get(owner, {}).get(timer) == ticket

@@ -1,0 +1,166 @@
+"""What becomes of a request that comes in (RFC 3261 §8.2): the order of the checks, and the answers without state.
+
+Only an INVITE that may become a call, and requests in a dialog, get a transaction. Everything else is answered as a
+stateless UAS does (§8.2.7): a flood of OPTIONS, REGISTER or stray BYE leaves nothing behind. Responses go to the host
+that the request came from, and never to an ACK.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from sip.agent import UserAgent
+from sip.bodies import ACCEPTED_TYPES, session_description
+from sip.dialog import dialog_id_of_request
+from sip.errors import ParseError, RemoteProtocolError
+from sip.info import supported_content_types
+from sip.invite import InviteSession
+from sip.message import Request
+from sip.routing import response_destination, stamp_source
+from sip.timers import Address
+
+__all__ = ("RequestHandler",)
+
+RETRY_AFTER_S = 5
+"In a 503: another node of the dispatcher takes the call meanwhile."
+SECRET_OCTETS = 16
+_SCHEMES = ("sip", "sips", "tel")
+_NO_HEADERS: tuple[tuple[str, str], ...] = ()
+
+
+class RequestHandler:
+    """Takes the requests of one endpoint."""
+
+    def __init__(self, agent: UserAgent) -> None:
+        self.accepting = True
+        "False: INVITE and OPTIONS get 503; what runs goes on."
+        self._agent = agent
+        self._secret = agent.entropy(SECRET_OCTETS)
+
+    def receive(self, request: Request, source: Address, now: float) -> None:
+        """Take one well-formed request."""
+        agent = self._agent
+        stamp_source(request, source)
+        destination = response_destination(request.via, source)
+        if request.method == "ACK":
+            self._receive_ack(request, source, now)
+        elif agent.layer.receive_request(request, now):
+            agent.statistics.retransmissions_in += 1
+        elif request.method == "CANCEL":
+            self._receive_cancel(request, destination, now)
+        elif request.method not in agent.config.allow:
+            self.refuse(request, destination, 405, headers=self._allow)  # §8.2.1
+        elif request.uri.scheme not in _SCHEMES:
+            self.refuse(request, destination, 416)  # §8.2.2.1
+        elif request.to.tag is None and agent.layer.is_merged(request):
+            self.refuse(request, destination, 482)  # §8.2.2.2
+        elif required := request.headers.get_all("Require"):
+            # No extension is built in that a request could require. §8.2.2.3
+            self.refuse(request, destination, 420, headers=(("Unsupported", ", ".join(required)),))
+        elif request.to.tag is not None:
+            self._receive_in_dialog(request, source, destination, now)
+        elif request.method == "INVITE":
+            self._receive_invite(request, source, destination, now)
+        elif request.method == "OPTIONS":
+            self._answer_options(request, destination)
+        else:
+            self.refuse(request, destination, 481)  # BYE and INFO live in dialogs only (§15.1.2, RFC 6086 §4.2.2)
+
+    def refuse(
+        self, request: Request, destination: Address, status: int, *, headers: Iterable[tuple[str, str]] = _NO_HEADERS
+    ) -> None:
+        """Answer without state; an ACK is never answered (§17.1.1.3)."""
+        if request.method == "ACK":
+            return
+        self._agent.statistics.refusals += 1
+        response = self._agent.response(request, status, to_tag=self._stateless_tag(request), headers=headers)
+        self._agent.send(response.serialize(), destination)
+
+    def refuse_malformed(self, error: ParseError, source: Address) -> None:
+        """Answer what could be read of a malformed request; nothing when too little could."""
+        request = error.partial
+        if request is None:
+            return
+        stamp_source(request, source)
+        self.refuse(request, response_destination(request.via, source), error.status_hint)
+
+    # -- in a dialog ---------------------------------------------------------------------------------------------------
+
+    def _receive_ack(self, request: Request, source: Address, now: float) -> None:
+        agent = self._agent
+        if agent.layer.receive_request(request, now):
+            return
+        session = agent.dialogs.get(dialog_id_of_request(request))
+        if session is None:
+            agent.statistics.strays += 1
+        else:
+            session.on_ack(request, now)
+
+    def _receive_cancel(self, request: Request, destination: Address, now: float) -> None:
+        invite = self._agent.layer.find_invite(request)
+        if invite is None:
+            self.refuse(request, destination, 481)
+            return
+        # §9.2: the answer's To tag should be that of the INVITE's answer.
+        to_tag = invite.user.local_tag
+        transaction = self._agent.layer.serve(request, destination)
+        transaction.respond(self._agent.response(request, 200, to_tag=to_tag), now)
+        if not invite.has_final:
+            invite.user.on_cancel(invite, request, now)
+
+    def _receive_in_dialog(self, request: Request, source: Address, destination: Address, now: float) -> None:
+        session = self._agent.dialogs.get(dialog_id_of_request(request))
+        if session is None:
+            self.refuse(request, destination, 481)  # §12.2.2
+        else:
+            session.on_request(request, source, destination, now)
+
+    # -- outside of dialogs --------------------------------------------------------------------------------------------
+
+    def _receive_invite(self, request: Request, source: Address, destination: Address, now: float) -> None:
+        try:
+            offer = session_description(request)
+        except RemoteProtocolError as error:
+            self.refuse(request, destination, error.status_hint, headers=self._accept)
+            return
+        except ParseError as error:
+            self.refuse(request, destination, error.status_hint)
+            return
+        if self._is_full:
+            self.refuse(request, destination, 503, headers=self._retry_after)
+            return
+        InviteSession.receive(self._agent, request, offer, source, destination, now)
+
+    def _answer_options(self, request: Request, destination: Address) -> None:
+        # §11.2: as an INVITE would be answered. Dispatchers probe with it.
+        if self._is_full:
+            self.refuse(request, destination, 503, headers=self._retry_after)
+            return
+        accept = ", ".join((*ACCEPTED_TYPES, *supported_content_types))
+        headers = (*self._allow, ("Accept", accept), ("Accept-Encoding", "identity"))
+        response = self._agent.response(request, 200, to_tag=self._stateless_tag(request), headers=headers)
+        self._agent.send(response.serialize(), destination)
+
+    @property
+    def _is_full(self) -> bool:
+        agent = self._agent
+        return not self.accepting or len(agent.sessions) >= agent.config.max_sessions or agent.is_crowded
+
+    @property
+    def _allow(self) -> tuple[tuple[str, str], ...]:
+        return (("Allow", ", ".join(self._agent.config.allow)),)
+
+    @property
+    def _accept(self) -> tuple[tuple[str, str], ...]:
+        return (("Accept", ", ".join(ACCEPTED_TYPES)), ("Accept-Encoding", "identity"))
+
+    @property
+    def _retry_after(self) -> tuple[tuple[str, str], ...]:
+        return (("Retry-After", str(RETRY_AFTER_S)),)
+
+    def _stateless_tag(self, request: Request) -> str:
+        """Return the same tag for the same request (§8.2.7), which nobody else can foresee."""
+        headers = request.headers
+        seed = "\n".join(headers.get(name) or "" for name in ("Call-ID", "From", "CSeq", "Via"))
+        return hashlib.blake2s(seed.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
