@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -133,5 +132,4 @@ async def test_a_process_that_died_is_reported_and_closing_it_is_harmless() -> N
     with pytest.raises(SoftphoneError, match="process is gone"):
         await phone.wait_state(CallState.CONFIRMED)
     await phone.close()
-    await asyncio.sleep(0)
     assert phone.pid is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ("decode_keys", "level_dbm0", "read_wav", "write_wav")
+__all__ = ("Samples", "decode_keys", "key_tones", "level_dbm0", "read_wav", "write_wav")
 
 RATE_HZ = 8000
 LOW_HZ = (697.0, 770.0, 852.0, 941.0)
@@ -50,6 +50,19 @@ def level_dbm0(samples: Samples) -> float:
     """Return the mean level in dBm0; -100 for silence."""
     mean_square = float(np.mean(samples**2)) if len(samples) else 0.0
     return 10 * math.log10(max(2 * mean_square, 1e-10)) + FULL_SCALE_SINE_DBM0
+
+
+def key_tones(keys: str, *, on_ms: int = 80, off_ms: int = 80, level_dbm0_per_tone: float = -8.0) -> Samples:
+    """Return the two tones of each key, one key after the other."""
+    amplitude = 10 ** ((level_dbm0_per_tone - FULL_SCALE_SINE_DBM0) / 20)
+    time_s = np.arange(on_ms * RATE_HZ // 1000) / RATE_HZ
+    pause = np.zeros(off_ms * RATE_HZ // 1000)
+    parts: list[Samples] = []
+    for key in keys:
+        row = next(index for index, line in enumerate(KEYPAD) if key in line)
+        pair = (LOW_HZ[row], HIGH_HZ[KEYPAD[row].index(key)])
+        parts += [amplitude * sum((np.sin(2 * np.pi * freq * time_s) for freq in pair), np.zeros(len(time_s))), pause]
+    return np.concatenate(parts)
 
 
 def decode_keys(samples: Samples, *, min_on_ms: float = 30.0, min_off_ms: float = 20.0) -> str:
