@@ -205,13 +205,13 @@ def parse(data: bytes) -> SessionDescription:
     """Parse a session description; raises ParseError, ``where`` naming the line."""
     if len(data) > MAX_SDP:
         raise ParseError("too large", where="SDP", status_hint=413)
-    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").rstrip("\r\n\0 ")
+    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n").removesuffix("\r")
     session = _Section()
     sections: list[tuple[MediaDescription, _Section]] = []
     current = session
     for number, line in enumerate(text.split("\n"), start=1):
-        if not line:
-            continue
+        if not line.strip("\0 "):
+            continue  # blank lines, and the NUL that some senders end the body with
         kind, value = line[0], line[2:]
         where = f"SDP line {number}"
         if line[1:2] != "=" or "\r" in line:

@@ -142,6 +142,12 @@ def test_sizes_are_bounded() -> None:
         parse(MINIMAL + b"m=audio 0 RTP/AVP 0\r\n" * MAX_MEDIA)
 
 
+@pytest.mark.parametrize("value", ["x ", "x\0", " x", "\x0b", "\x85x", "\udcff"])
+def test_odd_characters_at_the_ends_of_a_value_are_kept(value: str) -> None:
+    description = replace(parse(MINIMAL), attributes=(("odd", value),))
+    assert parse(description.serialize()) == description
+
+
 def test_empty_body_is_no_description() -> None:
     with pytest.raises(ParseError):
         parse(b"")
