@@ -159,7 +159,8 @@ def conditions(rng: np.random.Generator, n: int) -> Iterator[tuple[str, Samples,
     yield "dial tone +10 dB, 50/50", channel.add_tones(quiet, dial), keys
     yield "50 Hz hum +12 dB, 50/50", channel.add_tones(quiet, ((50.0, 1.41 * peak),)), keys
     yield "echo 10 ms -10 dB, 50/50", channel.add_echo(samples, 10, -10), keys
-    yield "clipped by 12 dB, 50/50", channel.clip(samples, 12), keys
+    for by_db in (6, 12):
+        yield f"clipped by {by_db} dB, 50/50", channel.clip(samples, by_db), keys
     yield "5 % of frames lost, zeros, 50/50", channel.lose_frames(samples, 0.05, rng)[0], keys
     yield "clock off by 1.0 %, 50/50", *sequence(rng, n, 50, 50, offset=0.01)
     yield "clock off by 1.5 %, 50/50", *sequence(rng, n, 50, 50, offset=0.015)

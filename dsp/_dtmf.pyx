@@ -2,13 +2,8 @@
 # Safe without checks: rings are indexed modulo their length, `fill` stays below TONE_BLOCK, table rows come from enums.
 """DTMF detector and oscillator. What a key is, and every threshold: `dsp.dtmf.DtmfProfile`.
 
-A block is 5 ms, a window its last five. Each window gets a verdict (which digit, or none); the table `TRANSITIONS`
-turns verdicts into one START and one END a key. Laws of the table:
-
-1. A key starts when `windows_to_confirm` windows in a row agree, and ends when its tones were absent for
-   `pause_blocks` blocks; a shorter absence is a drop-out (ITU-T Q.24, interruption of 10 ms).
-2. While a key is held only its own tones matter, so a drifting level cannot start it again.
-3. A loss never starts a key and hides no more than `max_lost_samples` of one.
+A block is 5 ms, a window its last five. Each window gets a verdict (which digit, or none); the table of `dsp.debounce`,
+copied into two arrays below, turns verdicts into one START and one END a key.
 """
 
 cimport cython
@@ -33,8 +28,7 @@ from dsp._tonefit cimport (
     tone_mix,
 )
 
-from enum import IntEnum
-from types import MappingProxyType
+from dsp.debounce import TRANSITIONS, Action, Input, State
 
 cdef double PI = 3.141592653589793
 cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 32767
@@ -64,70 +58,7 @@ for _key, _code in enumerate(KEY_CODES):
     CODE_KEY[_code] = _key
 
 
-class State(IntEnum):
-    """Where the debounce stands."""
-
-    IDLE = 0
-    MAYBE = 1
-    HELD = 2
-
-
-class Input(IntEnum):
-    """What a block says to the debounce."""
-
-    MISS = 0
-    HIT = 1
-    HIT_AGAIN = 2
-    HIT_ENOUGH = 3
-    PRESENT = 4
-    ABSENT = 5
-    GAP = 6
-    LOSS = 7
-
-
-class Action(IntEnum):
-    """What the debounce does."""
-
-    NONE = 0
-    ARM = 1
-    COUNT = 2
-    DROP = 3
-    START = 4
-    HOLD = 5
-    WAIT = 6
-    END = 7
-
-
-TRANSITIONS = MappingProxyType({
-    (State.IDLE, Input.HIT): (State.MAYBE, Action.ARM),
-    (State.MAYBE, Input.HIT): (State.MAYBE, Action.ARM),  # another digit than the one being followed
-    (State.MAYBE, Input.HIT_AGAIN): (State.MAYBE, Action.COUNT),
-    (State.MAYBE, Input.HIT_ENOUGH): (State.HELD, Action.START),
-    (State.MAYBE, Input.MISS): (State.IDLE, Action.DROP),
-    (State.MAYBE, Input.LOSS): (State.IDLE, Action.DROP),
-    (State.HELD, Input.PRESENT): (State.HELD, Action.HOLD),
-    (State.HELD, Input.ABSENT): (State.HELD, Action.WAIT),
-    (State.HELD, Input.GAP): (State.IDLE, Action.END),
-})
-IGNORED = frozenset({
-    (State.IDLE, Input.MISS),
-    (State.IDLE, Input.LOSS),
-    (State.HELD, Input.LOSS),  # counted by dtmf_lost; the next block says PRESENT or GAP
-    # Not produced: windows are judged only while no key is held, presence only while one is.
-    (State.IDLE, Input.HIT_AGAIN),
-    (State.IDLE, Input.HIT_ENOUGH),
-    (State.IDLE, Input.PRESENT),
-    (State.IDLE, Input.ABSENT),
-    (State.IDLE, Input.GAP),
-    (State.MAYBE, Input.PRESENT),
-    (State.MAYBE, Input.ABSENT),
-    (State.MAYBE, Input.GAP),
-    (State.HELD, Input.MISS),
-    (State.HELD, Input.HIT),
-    (State.HELD, Input.HIT_AGAIN),
-    (State.HELD, Input.HIT_ENOUGH),
-})
-
+# The members of dsp.debounce, in their order.
 cdef enum:
     IDLE, MAYBE, HELD
 cdef enum:
@@ -136,6 +67,8 @@ cdef enum:
     NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END
 cdef uint8_t[3][8] NEXT_STATE
 cdef uint8_t[3][8] ACTION
+if (State.HELD, Input.LOSS, Action.END) != (HELD, LOSS, END):
+    raise ImportError("dsp._dtmf and dsp.debounce number their members differently")
 for _state in State:
     for _input in Input:
         NEXT_STATE[<int>_state][<int>_input] = TRANSITIONS.get((_state, _input), (_state, Action.NONE))[0]
@@ -152,7 +85,7 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.frequency_tolerance = 0.017
     params.pure_frequency_tolerance = 0.0185
     params.pure_residual = 0.04
-    params.max_residual = 0.16
+    params.max_residual = 0.08
     params.max_below_band = 0.1
     params.min_signal_to_floor = 1.6
     params.max_amplitude_step = 0.3

@@ -79,8 +79,8 @@ class DtmfProfile:
     "As `frequency_tolerance`, where the tones are pure."
     pure_residual: float = 0.04
     "Up to this share of unexplained energy two tones are pure. Choice: G.711 leaves 0.001, speech seldom below 0.1."
-    max_residual: float = 0.16
-    "Largest share of unexplained energy above the steady floor. Choice: speech talk-off against clipped tones."
+    max_residual: float = 0.08
+    "Largest share of unexplained energy above the steady floor. Choice: at 0.1 some vowels are keys."
     max_below_band: float = 0.1
     "Largest unsteady energy below 675 Hz as a share of the tones'. Choice: a vowel has most of its energy there."
     min_signal_to_floor: float = 1.6

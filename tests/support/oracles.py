@@ -1,0 +1,94 @@
+"""Slow and plain versions of the compiled kernels, written from the standards and from nothing else of ours."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+__all__ = ("alaw_decode", "alaw_encode", "analyse_block", "ulaw_decode", "ulaw_encode")
+
+
+def _ulaw_levels() -> tuple[list[int], list[int]]:
+    """G.711 table 2: decision values x1..x127 and output values y0..y127, in 14-bit units, by segment."""
+    decisions: list[int] = []
+    outputs = [0]
+    # Segment 1: one step of 1, then 15 of 2 (x from 0 to 31); segment s: 16 steps of 2**s.
+    edge = 1
+    for _ in range(15):
+        decisions.append(edge)
+        outputs.append(edge + 1)
+        edge += 2
+    for segment in range(2, 9):
+        step = 2**segment
+        for _ in range(16):
+            decisions.append(edge)
+            outputs.append(edge + step // 2)
+            edge += step
+    assert len(outputs) == 128
+    assert edge == 8159  # G.711: the virtual decision value
+    return decisions, outputs
+
+
+def _alaw_levels() -> tuple[list[int], list[int]]:
+    """G.711 table 1: decision values x1..x127 and output values y1..y128, in units of 1/4096 of the range."""
+    decisions: list[int] = []
+    outputs_doubled: list[int] = []
+    edge = 0
+    for segment in range(1, 8):
+        for _ in range(32 if segment == 1 else 16):
+            step = 2**segment
+            if edge:
+                decisions.append(edge)
+            outputs_doubled.append(2 * edge + step)
+            edge += step
+    assert edge == 4096
+    return decisions, outputs_doubled
+
+
+ULAW_DECISIONS, ULAW_OUTPUTS = _ulaw_levels()
+ALAW_DECISIONS, ALAW_OUTPUTS_DOUBLED = _alaw_levels()
+
+
+def _magnitude(sample: int) -> int:
+    """Magnitude with -1 in the interval of 0, as in the ITU-T software tools (G.191)."""
+    return sample if sample >= 0 else -sample - 1
+
+
+def ulaw_encode(sample: int) -> int:
+    """Encode one int16 sample: number of the interval, all bits inverted for the line."""
+    interval = bisect_right([4 * d for d in ULAW_DECISIONS], _magnitude(sample))
+    return (127 - interval) | (0x80 if sample >= 0 else 0)
+
+
+def ulaw_decode(code: int) -> int:
+    """Decode one code to int16."""
+    value = 4 * ULAW_OUTPUTS[127 - (code & 0x7F)]
+    return value if code & 0x80 else -value
+
+
+def alaw_encode(sample: int) -> int:
+    """Encode one int16 sample: number of the interval, even bits inverted for the line."""
+    interval = bisect_right([8 * d for d in ALAW_DECISIONS], _magnitude(sample))
+    return (interval | (0x80 if sample >= 0 else 0)) ^ 0x55
+
+
+def alaw_decode(code: int) -> int:
+    """Decode one code to int16."""
+    value = 4 * ALAW_OUTPUTS_DOUBLED[(code ^ 0x55) & 0x7F]
+    return value if (code ^ 0x55) & 0x80 else -value
+
+
+def analyse_block(
+    x: Sequence[float], taps: Sequence[float], freqs_hz: Sequence[float]
+) -> tuple[list[float], list[complex], float, float]:
+    """Filter 80 samples to 40 and take their spectrum at `freqs_hz`, phase zero at the block's centre."""
+    y = [sum(taps[k] * x[m + k] for k in range(41)) for m in range(40)]
+    bins = []
+    for freq_hz in freqs_hz:
+        total = 0j
+        for m in range(40):
+            angle = 2 * math.pi * freq_hz / 8000 * (m - 19.5)
+            total += y[m] * complex(math.cos(angle), -math.sin(angle))
+        bins.append(total)
+    return y, bins, sum(v * v for v in y), sum(v * v for v in x[20:60])
