@@ -1,6 +1,6 @@
 """Write docs/states/*.md from the tables that the code runs on, so that the pictures cannot drift from them.
 
-    python docs/make_state_diagrams.py
+    PYTHONPATH=. python docs/make_state_diagrams.py
 
 A test fails when a file differs from what this writes.
 """

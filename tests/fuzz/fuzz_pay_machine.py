@@ -2,7 +2,7 @@
 
 ``run(data)`` is one case; the property tests call it too. From the shell, a bounded number of random cases:
 
-    python tests/fuzz/fuzz_pay_machine.py [CASES [SEED]]
+    PYTHONPATH=. python tests/fuzz/fuzz_pay_machine.py [CASES [SEED]]
 """
 
 from __future__ import annotations
