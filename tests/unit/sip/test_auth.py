@@ -28,6 +28,11 @@ def test_challenge_is_read_in_any_order_case_and_spacing() -> None:
     )
 
 
+def test_challenge_comes_back_from_its_text() -> None:
+    challenge = Challenge(realm="r", nonce="n", opaque="o", algorithm="SHA-256", qop=("auth",), stale=True)
+    assert parse_challenge(str(challenge)) == challenge
+
+
 def test_challenge_without_quotes_around_qop_and_stale_is_read() -> None:
     challenge = parse_challenge('Digest realm="r", nonce="n", qop=auth, stale="true", charset=UTF-8, userhash=true')
     assert challenge.qop == ("auth",)

@@ -23,6 +23,10 @@ def test_fields_of_a_name_keep_their_order() -> None:
     ]
 
 
+def test_known_name_in_odd_case_is_written_as_usual() -> None:
+    assert list(Headers([("sUbJeCt", "x"), ("x-OdD", "y")]).items()) == [("Subject", "x"), ("x-OdD", "y")]
+
+
 def test_missing_header_is_none_and_empty() -> None:
     headers = Headers()
     assert headers.get("Via") is None
