@@ -28,7 +28,7 @@ from dsp._tonefit cimport (
     tone_mix,
 )
 
-from dsp.debounce import TRANSITIONS, Action, Input, State
+from dsp.debounce import TRANSITIONS as _TRANSITIONS, Action as _Action, Input as _Input, State
 
 cdef double PI = 3.141592653589793
 cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 32767
@@ -37,14 +37,17 @@ cdef enum:
     FLOOR_SLOTS = 4
     FLOOR_SLOT_HOPS = 50  # 250 ms; four of them remember a second
     FLOOR_FIRST_HOPS = 10  # 50 ms of listening before the floor is believed
+    LOST_CAP = 1000000  # samples; far above any max_lost_samples
 # The minimum over a second lies below the mean of steady noise: 192 degrees of freedom, 200 draws.
 cdef double FLOOR_TO_MEAN = 1.4
 # Hum is a few cycles in a window, so its energy varies more than that of noise.
 cdef double BELOW_TO_MEAN = 2.0
 # The cheap gate: this much of a window's energy (above the floor) in its best low and its best high bin.
-cdef double GATE_SHARE = 0.5
+cdef double GATE_SHARE = 0.7
 # And no block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
 cdef double GATE_FLAT = 0.06
+# Nor more energy below the band than this, the steady part apart; the filter's ripple alone may show as 0.2.
+cdef double GATE_BELOW = 0.6
 # Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
 cdef double COARSE_TOLERANCE = 0.045
 # A held tone is there while both of its tones are above this part of their level, and explain that of the energy.
@@ -67,12 +70,16 @@ cdef enum:
     NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END
 cdef uint8_t[3][8] NEXT_STATE
 cdef uint8_t[3][8] ACTION
-if (State.HELD, Input.LOSS, Action.END) != (HELD, LOSS, END):
+if (
+    [*State] != [IDLE, MAYBE, HELD]
+    or [*_Input] != [MISS, HIT, HIT_AGAIN, HIT_ENOUGH, PRESENT, ABSENT, GAP, LOSS]
+    or [*_Action] != [NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END]
+):
     raise ImportError("dsp._dtmf and dsp.debounce number their members differently")
 for _state in State:
-    for _input in Input:
-        NEXT_STATE[<int>_state][<int>_input] = TRANSITIONS.get((_state, _input), (_state, Action.NONE))[0]
-        ACTION[<int>_state][<int>_input] = TRANSITIONS.get((_state, _input), (_state, Action.NONE))[1]
+    for _input in _Input:
+        NEXT_STATE[<int>_state][<int>_input] = _TRANSITIONS.get((_state, _input), (_state, _Action.NONE))[0]
+        ACTION[<int>_state][<int>_input] = _TRANSITIONS.get((_state, _input), (_state, _Action.NONE))[1]
 
 
 cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
@@ -232,7 +239,11 @@ cdef int _window(DtmfState* state, TonePair* pair, int learn) noexcept nogil:
         energy_raw += state.energy_raw[row]
         if state.energy[row] < least:
             least = state.energy[row]
-    if least > GATE_FLAT * energy and _gate(state, energy, bins):
+    if (
+        least > GATE_FLAT * energy
+        and energy_raw - BELOW_TO_MEAN * state.below_floor < (1 + GATE_BELOW + state.params.max_below_band) * energy
+        and _gate(state, energy, bins)
+    ):
         row = (state.newest + 1) % TONE_BLOCKS
         tone_coarse(state.bank, row, bins[0], bins[1], pair)
         _nearest(pair.low_omega, 0, &low_off)
@@ -398,7 +409,8 @@ cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
         return
     # The pending samples go with the lost ones, and the next block only fills the filter's history: both count as lost.
     state.position += n
-    state.lost += n + state.fill + TONE_BLOCK
+    if state.lost < LOST_CAP:  # an idle leg may lose for days; nobody asks how much
+        state.lost += (n if n < LOST_CAP else LOST_CAP) + state.fill + TONE_BLOCK
     state.fill = 0
     state.warm = 0
     state.valid = 0

@@ -116,3 +116,12 @@ def test_room_for_events_grows_with_the_piece() -> None:
     assert max_events(0) >= 2
     assert max_events(160) >= 8
     assert max_events(1000) <= 64  # the buffer in Detector.process
+
+
+def test_days_of_loss_do_no_harm() -> None:
+    detector = Detector(default_params())
+    for _ in range(5000):
+        detector.lost(2**31 - 1)
+    events = detector.process(np.concatenate([silence(60), key("5", 100), silence(60)]))
+    assert [event[0] for event in events] == [1, 2]
+    assert detector.position == 5000 * (2**31 - 1) + 220 * 8
