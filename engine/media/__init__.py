@@ -1,5 +1,6 @@
 """The media plane: RTP ports, clock threads, legs, players, digits."""
 
+from engine.media.digits import DigitMerger
 from engine.media.events import (
     DigitEnded,
     DigitReceived,
@@ -15,6 +16,7 @@ from engine.media.statistics import LegStatistics, PlaneStatistics
 __all__ = (
     "Codec",
     "DigitEnded",
+    "DigitMerger",
     "DigitReceived",
     "DigitSource",
     "KeyMode",

@@ -15,7 +15,7 @@ cdef extern from *:
     #include <time.h>
     #include <unistd.h>
 
-    enum { PAYTONE_BATCH = 16, PAYTONE_DATAGRAM = 1536 };
+    enum { PAYTONE_BATCH = 16, PAYTONE_DATAGRAM = 2048 };
 
     /* Comparable with memcmp: all bytes are set. */
     typedef struct { uint16_t family, port; uint8_t ip[16]; } paytone_address;

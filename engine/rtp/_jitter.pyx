@@ -190,6 +190,10 @@ cdef JitterVerdict jitter_put(
     if position + n - buffer.play > JITTER_RING:
         buffer.overflow += 1
         return JITTER_OVERFLOW
+    if skip:
+        # Its beginning came too late, the rest is heard.
+        buffer.late += 1
+        _grow(buffer, skip)
     _write(buffer, position + skip, samples + skip, n - <int32_t>skip)
     buffer.window_packets += 1
     buffer.window_slack = min(buffer.window_slack, <int32_t>(position - buffer.play) + buffer.wait)
