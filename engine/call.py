@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from sip.events import (
     InfoDigitReceived,
@@ -34,6 +34,8 @@ from engine.form import FormProgram
 from engine.ledger import Ledger
 from engine.log import fields
 from engine.media import (
+    Codec,
+    DigitEnded,
     DigitMerger,
     DigitReceived,
     DigitSource,
@@ -45,8 +47,8 @@ from engine.media import (
 )
 from engine.metrics import CALLS, CALLS_ACTIVE, CALLS_REFUSED, DIGITS
 from prompts.clip import Clip
-from sip.errors import SipError
-from sip.offer_answer import LocalCapabilities, MediaParameters, NoCommonMedia, accept_answer, answer, make_offer
+from sip.errors import NoCommonMedia, SipError
+from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.sdp import SessionDescription
 
 __all__ = ("Call", "CallContext", "Signalling")
@@ -84,6 +86,7 @@ class CallContext:
     plane: MediaPlane
     ledger: Ledger
     advertised_host: str
+    rtp_timeout_ms: int
     notify: Callable[[EngineEvent], None]
     now: Callable[[], float]
     "Monotonic seconds, the endpoint's and the media plane's clock."
@@ -172,7 +175,7 @@ class Call:
         self._leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
-            codec=media.codec,
+            codec=cast("Codec", media.codec),
             send_pt=media.send_pt,
             receive_pts=media.receive_pts,
             event_receive_pt=media.event_receive_pt,
@@ -181,6 +184,7 @@ class Call:
             ptime_ms=media.ptime_ms,
             sending=media.direction in ("sendrecv", "sendonly"),
             receiving=media.direction in ("sendrecv", "recvonly"),
+            rtp_timeout_ms=self._context.rtp_timeout_ms,
         )
 
     # -- from the SIP endpoint -----------------------------------------------------------------------------------
@@ -273,6 +277,8 @@ class Call:
         match event:
             case DigitReceived():
                 self._digit(event)
+            case DigitEnded():
+                self._merger.end(event, self._context.now())
             case PlayFinished():
                 self._program.play_finished(event.token, event.interrupted_by_digit, self._context.now())
             case MediaTimeout():
@@ -282,8 +288,8 @@ class Call:
                 self.hang_up("media timeout")
 
     def _digit(self, event: DigitReceived) -> None:
-        if not self._merger.accept(event):
-            return
+        if self._merger.receive(event) is None:
+            return  # the same press, heard another way
         DIGITS.labels(source=str(event.source)).inc()
         self._program.count_digit(event.source)
         # Before the ACK too: the program keeps what is keyed before it starts as type-ahead.

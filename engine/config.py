@@ -220,7 +220,7 @@ class SandboxConnector(_Table):
     type: Literal["sandbox"]
     database: str = "var/sandbox.sqlite3"
     faults: tuple[str, ...] = ()
-    "Faults of the next payments, one each: decline, delay:SECONDS, reset_before, reset_after, http_500, garbage, none."
+    "Faults of the next payments, one each; ``engine.connectors.sandbox`` has the table: decline, delay:SECONDS ..."
 
 
 class SignalWireConnector(_Table):
@@ -280,7 +280,7 @@ class FormConfig(_Table):
     security_code: bool = True
     postal_code: bool | str = True
     "true: ask; false: neither ask nor send; text: the known code, sent without asking."
-    min_postal_code_length: int = Field(default=0, ge=0, le=20)
+    min_postal_code_length: int = Field(default=0, ge=0, le=11)
     card_types: tuple[str, ...] = ("visa", "mastercard", "amex")
     retries: int = Field(default=1, ge=0, le=9)
     timeout_s: float = Field(default=5.0, gt=0, le=600)

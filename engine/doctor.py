@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prompts.store import PromptStore
-
 from engine.config import Config
 from engine.errors import Error
 from engine.ledger import Ledger
 from engine.net.udp import bind_udp
 from engine.pay.secret import Secret
 from prompts.errors import PromptError
+from prompts.store import PromptStore
 
 __all__ = ("Finding", "examine")
 

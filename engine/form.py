@@ -82,8 +82,15 @@ class FormPrompts:
                 try:
                     self._custom[(locale, prompt.say or prompt.play)] = await self._render(form, prompt, locale)
                 except PromptError as error:
-                    raise ConfigError(str(error), where=f"form.{name}.prompt[{index}]") from None
-            await self._store.prepare(locale)
+                    raise ConfigError(
+                        str(error), where=f"form.{name}.prompt[{index}]", remedy=error.remedy
+                    ) from None
+            try:
+                warning = await self._store.prepare(locale)
+            except PromptError as error:
+                raise ConfigError(str(error), where=f"form.{name}.language", remedy=error.remedy) from None
+            if warning:
+                log.warning(warning, extra=fields(form=name))
 
     async def _render(self, form: FormConfig, prompt: FormPrompt, locale: str) -> Clip:
         if prompt.say:
@@ -269,7 +276,7 @@ class FormProgram:
             "connector answered",
             extra=fields(call=self._call_id, transaction=submission.transaction_id, outcome=answer.outcome),
         )
-        self._machine.connector_answered(answer, self._context.now())
+        self._machine.connector_answered(answer, self._context.now(), transaction_id=submission.transaction_id)
         self._carry_out()
 
     def _status(self, status: PayStatus) -> None:

@@ -143,9 +143,9 @@ class Engine:
             host=config.media.host or host,
             port_range=config.media.ports,
             threads=config.media.threads,
-            rtp_timeout_ms=int(config.media.timeout_s * 1000),
         )
         self.plane.start()
+        LATE_TICKS.set_function(lambda: self.plane.statistics().late_ticks)
         loop = asyncio.get_running_loop()
         loop.add_reader(self.plane.event_fd(), self._media_events)
         self._closers.append(self._stop_plane)
@@ -163,6 +163,7 @@ class Engine:
             plane=self.plane,
             ledger=self.ledger,
             advertised_host=config.sip.advertise or config.media.host or host,
+            rtp_timeout_ms=int(config.media.timeout_s * 1000),
             notify=self.notify,
             now=loop.time,
         )
@@ -351,7 +352,6 @@ class Engine:
                     # One call's fault must not stop the others' media.
                     log.exception("a media event could not be handled", extra=fields(call=call.call_id))
                     call.hang_up("internal error")
-        LATE_TICKS.set(self.plane.statistics().late_ticks)
 
     @property
     def active_calls(self) -> int:

@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from sip.endpoint import Endpoint
 from sip.events import Event
@@ -100,8 +100,7 @@ class UdpAgent(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio's callback)."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)  # uvloop's is none by inheritance
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Pass an admitted datagram on (asyncio's callback)."""
