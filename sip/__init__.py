@@ -16,6 +16,7 @@ from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = (
+    "REASON_PHRASES",
     "Account",
     "Address",
     "CSeq",
@@ -35,7 +36,6 @@ __all__ = (
     "NoCommonMedia",
     "Origin",
     "ParseError",
-    "REASON_PHRASES",
     "RemoteProtocolError",
     "Request",
     "Response",

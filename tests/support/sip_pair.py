@@ -86,6 +86,16 @@ class Solo:
         self.now = at
         return [(when, message) for when, message, _ in self.sent[before:]]
 
+    def next_request(self, limit_s: float = 4000.0) -> tuple[float, Request]:
+        """Let time pass up to the next request it sends; return how long that took."""
+        begin, before = self.now, len(self.sent)
+        while (due := self.endpoint.next_timer()) is not None and due <= begin + limit_s:
+            self.until(due)
+            for _, message, _ in self.sent[before:]:
+                if isinstance(message, Request):
+                    return self.now - begin, message
+        raise AssertionError("no request was sent")
+
     def after(self, seconds: float) -> list[tuple[float, Request | Response]]:
         return self.until(self.now + seconds)
 

@@ -1,0 +1,352 @@
+"""RFC 3261 §10.2 and §22: registration as a client. §10.2.4 (refresh), §10.2.8 (423), §10.2.2 (removal), digest with
+MD5 and SHA-256 (RFC 7616, RFC 8760), stale nonces."""
+
+from __future__ import annotations
+
+import pytest
+
+from sip import register
+from sip.auth import Challenge, verify
+from sip.endpoint import Account, Credentials
+from sip.errors import LocalProtocolError
+from sip.events import EndCause, RegistrationChanged, RegistrationStatus, SessionAnswered, SessionEnded
+from sip.message import Request, Response
+from sip.timers import Address
+from sip.uri import NameAddr, Uri
+from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, offer_of
+
+REGISTRAR = Address("192.0.2.200", 5060)
+PASSWORD = "a password"
+
+
+def account(**changes: object) -> Account:
+    fields: dict[str, object] = {
+        "id": "trunk",
+        "aor": Uri(user="pay", host="pbx.example"),
+        "registrar": Uri(host="pbx.example"),
+        "next_hop": REGISTRAR,
+        "username": "pay",
+        "password": PASSWORD,
+    }
+    return Account(**(fields | changes))  # type: ignore[arg-type]
+
+
+def registering(**changes: object) -> tuple[Solo, Request]:
+    solo = Solo.at()
+    solo.endpoint.register(account(**changes), solo.now)
+    solo.collect()
+    return solo, solo.last(Request)
+
+
+def reply(request: Request, status: int, **headers: str) -> Response:
+    response = Response.to_request(request, status, to_tag="registrar")
+    for name, value in headers.items():
+        response.headers.set(name.replace("_", "-"), value)
+    return response
+
+
+def accepted(request: Request, expires_s: int = 300) -> Response:
+    contact = f"<sip:other@192.0.2.9>;expires=9, {request.contact};expires={expires_s}"
+    return reply(request, 200, Contact=contact, Expires="77")
+
+
+def challenge(nonce: str = "n1", *, algorithm: str | None = "MD5", stale: bool = False) -> Challenge:
+    return Challenge(realm="pbx", nonce=nonce, algorithm=algorithm, qop=("auth",), stale=stale)
+
+
+def states(solo: Solo) -> list[RegistrationStatus]:
+    changes = [event.state for event in solo.events if isinstance(event, RegistrationChanged)]
+    solo.events.clear()
+    return changes
+
+
+def requests_in(messages: list[Request | Response]) -> list[Request]:
+    return [message for message in messages if isinstance(message, Request)]
+
+
+def registered(expires_s: int = 300) -> tuple[Solo, Request]:
+    solo, request = registering()
+    solo.receive(accepted(request, expires_s))
+    assert states(solo) == [RegistrationStatus.REGISTERING, RegistrationStatus.REGISTERED]
+    return solo, request
+
+
+def test_each_pair_of_state_and_input_is_in_the_table_or_ignored() -> None:
+    for state in register.State:
+        for event in register.Input:
+            pair = (state, event)
+            assert (pair in register.TABLE) != (pair in register.IGNORED), pair
+
+
+def test_a_register_says_who_where_and_how_long() -> None:
+    solo, request = registering(display_name="Pay")
+    assert solo.sent[-1][2] == REGISTRAR
+    assert (request.method, str(request.uri)) == ("REGISTER", "sip:pbx.example")
+    assert str(request.to) == '"Pay" <sip:pay@pbx.example>'
+    assert request.from_.uri == request.to.uri
+    assert str(request.contact) == "<sip:pay@192.0.2.2:5060>"
+    assert request.headers.get("Expires") == "300"
+
+
+def test_the_binding_is_kept_as_long_as_the_registrar_says_for_our_contact() -> None:
+    solo, request = registering()
+    solo.receive(accepted(request, 120))
+    event = [event for event in solo.events if isinstance(event, RegistrationChanged)][-1]
+    assert (event.state, event.expires_s, event.status) == (RegistrationStatus.REGISTERED, 120, 200)
+
+
+@pytest.mark.parametrize("expires_s", [60, 300, 3600])
+def test_the_binding_is_renewed_between_half_and_nine_tenths_of_its_time(expires_s: int) -> None:
+    solo, request = registered(expires_s)
+    waited_s, refresh = solo.next_request()
+    assert 0.5 * expires_s <= waited_s <= 0.9 * expires_s
+    assert refresh.call_id == request.call_id
+    assert refresh.from_.tag == request.from_.tag
+    assert refresh.cseq.number == request.cseq.number + 1
+    solo.receive(accepted(refresh, expires_s))
+    assert states(solo) == []  # nothing has changed
+
+
+def test_accounts_do_not_renew_all_at_once() -> None:
+    solo = Solo.at()
+    for number in range(50):
+        solo.endpoint.register(account(id=f"a{number}", aor=Uri(user=f"u{number}", host="pbx.example")), solo.now)
+    solo.collect()
+    for _, request, _ in list(solo.sent):
+        assert isinstance(request, Request)
+        solo.receive(accepted(request))
+    seconds = {int(when) for when, _ in solo.until(solo.now + 280)}
+    assert len(seconds) > 25
+
+
+@pytest.mark.parametrize(
+    ("status", "ask", "answer"),
+    [(401, "WWW-Authenticate", "Authorization"), (407, "Proxy-Authenticate", "Proxy-Authorization")],
+)
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", None])
+def test_a_challenge_is_answered_with_the_next_cseq(status: int, ask: str, answer: str, algorithm: str | None) -> None:
+    solo, request = registering()
+    asked = challenge(algorithm=algorithm)
+    sent = requests_in(solo.receive(reply(request, status, **{ask: str(asked)})))
+    value = sent[0].headers.get(answer) or ""
+    assert sent[0].cseq.number == request.cseq.number + 1
+    assert sent[0].call_id == request.call_id
+    assert verify(value, challenge=asked, method="REGISTER", password=PASSWORD)
+    solo.receive(accepted(sent[0]))
+    assert states(solo)[-1] is RegistrationStatus.REGISTERED
+
+
+def test_of_several_challenges_the_strongest_is_answered() -> None:
+    solo, request = registering()
+    response = reply(request, 401)
+    for asked in (challenge("md5"), challenge("sha", algorithm="SHA-256")):
+        response.headers.add("WWW-Authenticate", str(asked))
+    response.headers.add("WWW-Authenticate", "NoOneKnows realm=x")
+    sent = requests_in(solo.receive(response))
+    assert 'nonce="sha"' in (sent[0].headers.get("Authorization") or "")
+
+
+def test_a_nonce_is_used_again_with_a_higher_count() -> None:
+    solo, request = registering()
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge()))))[0]
+    solo.receive(accepted(second))
+    _, third = solo.next_request()
+    assert "nc=00000001" in (second.headers.get("Authorization") or "")
+    assert "nc=00000002" in (third.headers.get("Authorization") or "")
+    assert verify(third.headers.get("Authorization") or "", challenge=challenge(), method="REGISTER", password=PASSWORD)
+
+
+def test_a_password_that_is_refused_is_not_tried_again_at_once() -> None:
+    solo, request = registering()
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge("n1")))))[0]
+    assert requests_in(solo.receive(reply(second, 401, WWW_Authenticate=str(challenge("n2"))))) == []
+    assert states(solo) == [RegistrationStatus.REGISTERING, RegistrationStatus.FAILED]
+
+
+def test_a_stale_nonce_is_answered_with_the_new_one() -> None:
+    solo, request = registering()
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge("n1")))))[0]
+    third = requests_in(solo.receive(reply(second, 401, WWW_Authenticate=str(challenge("n2", stale=True)))))[0]
+    assert 'nonce="n2"' in (third.headers.get("Authorization") or "")
+    assert "nc=00000001" in (third.headers.get("Authorization") or "")
+
+
+def test_a_registrar_that_calls_every_nonce_stale_is_given_up() -> None:
+    solo, request = registering()
+    for number in range(10):
+        sent = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge(f"n{number}", stale=True)))))
+        if not sent:
+            break
+        request = sent[0]
+    assert number == 3
+    assert states(solo)[-1] is RegistrationStatus.FAILED
+
+
+def test_423_is_followed_once_it_makes_sense() -> None:
+    solo, request = registering(expires_s=60)
+    second = requests_in(solo.receive(reply(request, 423, Min_Expires="600")))[0]
+    assert second.headers.get("Expires") == "600"
+    assert requests_in(solo.receive(reply(second, 423, Min_Expires="600"))) == []
+    assert states(solo)[-1] is RegistrationStatus.FAILED
+
+
+@pytest.mark.parametrize("value", ["", "0", "-5", "many", "99999999999999", "900000"])
+def test_423_with_nonsense_is_a_refusal(value: str) -> None:
+    solo, request = registering()
+    assert requests_in(solo.receive(reply(request, 423, Min_Expires=value))) == []
+    assert states(solo)[-1] is RegistrationStatus.FAILED
+
+
+def test_a_refused_registration_is_tried_again_after_30_s_then_twice_as_long_up_to_30_min() -> None:
+    solo, request = registering()
+    waits = []
+    for _ in range(9):
+        solo.receive(reply(request, 403))
+        waited_s, request = solo.next_request()
+        waits.append(waited_s)
+    assert waits == [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]
+
+
+def test_retry_after_is_waited_for() -> None:
+    solo, request = registering()
+    solo.receive(reply(request, 503, Retry_After="120 (busy)"))
+    assert solo.next_request()[0] == 120
+
+
+def test_a_registrar_that_does_not_answer_is_tried_again() -> None:
+    solo, _ = registering()
+    solo.until(solo.now + 32)
+    assert states(solo) == [RegistrationStatus.REGISTERING, RegistrationStatus.FAILED]
+    solo.until(solo.now + 30)
+    assert states(solo) == [RegistrationStatus.REGISTERING]
+
+
+def test_unregister_removes_the_binding_and_is_told() -> None:
+    solo, _ = registered()
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.collect()
+    removal = solo.last(Request)
+    assert removal.headers.get("Expires") == "0"
+    solo.receive(reply(removal, 200))
+    assert states(solo) == [RegistrationStatus.UNREGISTERING, RegistrationStatus.UNREGISTERED]
+    solo.until(solo.now + 5000)
+    solo.assert_nothing_left()
+    assert solo.endpoint.statistics.registrations == 0
+
+
+def test_unregister_answers_a_challenge() -> None:
+    solo, _ = registered()
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.collect()
+    asked = challenge()
+    removal = requests_in(solo.receive(reply(solo.last(Request), 401, WWW_Authenticate=str(asked))))[0]
+    assert removal.headers.get("Expires") == "0"
+    assert verify(removal.headers.get("Authorization") or "", challenge=asked, method="REGISTER", password=PASSWORD)
+
+
+def test_unregister_waits_for_the_answer_that_is_out() -> None:
+    solo, request = registering()
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.collect()
+    assert solo.last(Request) is request  # §10.2: one REGISTER at a time
+    removal = requests_in(solo.receive(accepted(request)))[0]
+    assert removal.headers.get("Expires") == "0"
+
+
+@pytest.mark.parametrize("status", [401, 403, 423, 500])
+def test_unregister_ends_whatever_the_registrar_says(status: int) -> None:
+    solo, _ = registered()
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.collect()
+    solo.receive(reply(solo.last(Request), status, Min_Expires="600"))
+    assert states(solo)[-1] is RegistrationStatus.UNREGISTERED
+    solo.until(solo.now + 5000)
+    solo.assert_nothing_left()
+
+
+def test_unregister_ends_without_any_answer() -> None:
+    solo, _ = registered()
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.collect()
+    solo.until(solo.now + 5000)
+    assert states(solo)[-1] is RegistrationStatus.UNREGISTERED
+    solo.assert_nothing_left()
+
+
+def test_a_failed_registration_can_be_given_up_and_an_unknown_one_is_no_matter() -> None:
+    solo, request = registering()
+    solo.receive(reply(request, 403))
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.endpoint.unregister("nobody", solo.now)
+    solo.collect()
+    assert states(solo)[-1] is RegistrationStatus.UNREGISTERED
+    solo.until(solo.now + 5000)
+    solo.assert_nothing_left()
+
+
+def test_an_account_is_registered_once() -> None:
+    solo, _ = registered()
+    with pytest.raises(LocalProtocolError):
+        solo.endpoint.register(account(), solo.now)
+
+
+def test_a_password_shows_nowhere() -> None:
+    assert PASSWORD not in repr(account())
+    assert PASSWORD not in repr(Credentials(username="u", password=PASSWORD))
+
+
+# -- the same credentials on calls -----------------------------------------------------------------------------------
+
+
+def test_an_invite_answers_a_challenge_once_and_its_ack_carries_the_credentials() -> None:
+    solo = Solo.at()
+    solo.endpoint.invite(
+        Uri(user="alice", host=ALICE.host),
+        next_hop=ALICE,
+        from_=NameAddr(uri=Uri(user="pay", host=BOB.host)),
+        offer=offer_of(BOB),
+        credentials=Credentials(username="pay", password=PASSWORD),
+        now=solo.now,
+    )
+    solo.collect()
+    first = solo.last(Request)
+    asked = challenge(algorithm="SHA-256")
+    ack, second = requests_in(solo.receive(reply(first, 407, Proxy_Authenticate=str(asked))))
+    assert (ack.method, second.method) == ("ACK", "INVITE")
+    assert (second.call_id, second.from_.tag) == (first.call_id, first.from_.tag)
+    assert second.cseq.number == first.cseq.number + 1
+    assert second.via.branch != first.via.branch
+    assert verify(second.headers.get("Proxy-Authorization") or "", challenge=asked, method="INVITE", password=PASSWORD)
+    success = reply(second, 200, Contact=f"<sip:alice@{ALICE.host}>", Content_Type="application/sdp")
+    success.body = answer_of(ALICE, offer_of(BOB)).serialize()
+    final_ack = requests_in(solo.receive(success))[0]
+    assert final_ack.headers.get("Proxy-Authorization") == second.headers.get("Proxy-Authorization")
+    session = solo.take(SessionAnswered).session
+    # A PBX that challenges BYE too.
+    solo.endpoint.hang_up(session, solo.now)
+    solo.collect()
+    bye = solo.last(Request)
+    fresh = challenge("n9", algorithm="SHA-256")
+    again = requests_in(solo.receive(reply(bye, 407, Proxy_Authenticate=str(fresh))))[0]
+    assert again.cseq.number == bye.cseq.number + 1
+    assert verify(again.headers.get("Proxy-Authorization") or "", challenge=fresh, method="BYE", password=PASSWORD)
+    solo.receive(reply(again, 200))
+    assert solo.take(SessionEnded).cause is EndCause.LOCAL_BYE
+
+
+def test_a_call_with_the_wrong_password_is_rejected() -> None:
+    solo = Solo.at()
+    solo.endpoint.invite(
+        Uri(user="alice", host=ALICE.host),
+        next_hop=ALICE,
+        from_=NameAddr(uri=Uri(user="pay", host=BOB.host)),
+        offer=offer_of(BOB),
+        credentials=Credentials(username="pay", password=PASSWORD),
+        now=solo.now,
+    )
+    solo.collect()
+    asked = str(challenge())
+    second = requests_in(solo.receive(reply(solo.last(Request), 401, WWW_Authenticate=asked)))[1]
+    solo.receive(reply(second, 401, WWW_Authenticate=asked))
+    ended = solo.take(SessionEnded)
+    assert (ended.cause, ended.status) == (EndCause.REJECTED, 401)
