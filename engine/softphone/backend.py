@@ -62,4 +62,6 @@ def create_backend(name: BackendName, emit: Emit, *, host: str, sip_port: int, a
                 "or use --backend native"
             ) from None
         return PjsuaPhone(emit, host=host, sip_port=sip_port, audio=audio)
-    raise SoftphoneError("this installation has the pjsua backend only")
+    from engine.softphone.native import NativePhone
+
+    return NativePhone(emit, host=host, sip_port=sip_port, audio=audio)

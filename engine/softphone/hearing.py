@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from engine.softphone.protocol import SoundState
 
 __all__ = ("ACTIVE_DBM0", "SoundDetector", "pcm_level_dbm0")
@@ -28,13 +30,11 @@ _FULL_SCALE_DBM0 = 3.17
 
 def pcm_level_dbm0(pcm: bytes) -> float:
     """Return the level of 16-bit native-endian mono PCM in dBm0; ``-inf`` for silence or no samples."""
-    samples = memoryview(pcm).cast("h")
-    if not samples:
+    samples = np.frombuffer(pcm, dtype=np.int16).astype(np.float64)
+    energy = float(samples @ samples)
+    if energy == 0:
         return -math.inf
-    mean_square = sum(sample * sample for sample in samples) / len(samples)
-    if mean_square == 0:
-        return -math.inf
-    return 10 * math.log10(mean_square / _FULL_SCALE_MEAN_SQUARE) + _FULL_SCALE_DBM0
+    return 10 * math.log10(energy / len(samples) / _FULL_SCALE_MEAN_SQUARE) + _FULL_SCALE_DBM0
 
 
 class SoundDetector:
