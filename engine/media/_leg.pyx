@@ -49,7 +49,7 @@ from engine.rtp._packet cimport (
     rtp_parse,
 )
 from engine.rtp._rtcp cimport RtcpSummary, rtcp_parse
-from engine.rtp._source cimport SEQUENCE_JUMP, source_arrival, source_sequence, source_start
+from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence, source_start
 from engine.rtp._telephone_event cimport (
     EVENT_REPORTS,
     EVENT_START,
@@ -228,11 +228,13 @@ cdef void _telephone_event(
 cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload, int32_t carries, int64_t now_ns) noexcept nogil:
     cdef int16_t samples[MAX_SAMPLES]
     cdef JitterVerdict verdict
+    cdef SequenceVerdict sequence
     cdef int32_t n = header.payload_length
     if not _follow(leg, header, now_ns):
         leg.counters.dropped[DROP_SSRC] += 1
         return
-    if source_sequence(&leg.source, header.sequence) == SEQUENCE_JUMP:
+    sequence = source_sequence(&leg.source, header.sequence)
+    if sequence == SEQUENCE_JUMP:
         leg.counters.dropped[DROP_SEQUENCE] += 1
         return
     source_arrival(&leg.source, <uint32_t>(now_ns // SAMPLE_NS), header.timestamp)
@@ -246,7 +248,9 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
         ulaw_decode(payload, samples, n)
     else:
         alaw_decode(payload, samples, n)
-    verdict = jitter_put(&leg.jitter, header.timestamp, header.marker != 0, samples, n)
+    verdict = jitter_put(
+        &leg.jitter, header.timestamp, header.marker != 0, sequence != SEQUENCE_OLD, samples, n
+    )
     if verdict == JITTER_JUMP:
         leg.counters.dropped[DROP_JUMP] += 1
     elif verdict == JITTER_OVERFLOW:

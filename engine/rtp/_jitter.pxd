@@ -56,7 +56,7 @@ cdef struct JitterBuffer:
 cdef void jitter_init(JitterBuffer* buffer) noexcept nogil
 cdef void jitter_restart(JitterBuffer* buffer) noexcept nogil
 cdef JitterVerdict jitter_put(
-    JitterBuffer* buffer, uint32_t timestamp, bint marker, const int16_t* samples, int32_t n
+    JitterBuffer* buffer, uint32_t timestamp, bint marker, bint in_order, const int16_t* samples, int32_t n
 ) noexcept nogil
 cdef JitterFrame jitter_get(JitterBuffer* buffer, int16_t* out, uint8_t* valid) noexcept nogil
 cdef int32_t jitter_depth(const JitterBuffer* buffer) noexcept nogil

@@ -79,14 +79,18 @@ cdef void _grow(JitterBuffer* buffer, int64_t lateness) noexcept nogil:
         buffer.wait = growth
 
 
-cdef int64_t _position(JitterBuffer* buffer, uint32_t timestamp, bint marker, bint dry) noexcept nogil:
+cdef int64_t _position(
+    JitterBuffer* buffer, uint32_t timestamp, bint marker, bint in_order, bint dry
+) noexcept nogil:
     """Return the media time of `timestamp`, or -1 for a jump that is not confirmed."""
     cdef int64_t position = buffer.last_position + <int32_t>(timestamp - buffer.last_timestamp)
     cdef bint ahead = position >= buffer.newest + JUMP
-    cdef bint behind = position < buffer.play - JUMP or buffer.late_run >= LATE_RESYNC
+    cdef bint behind = position < buffer.play - JUMP or (in_order and buffer.late_run >= LATE_RESYNC)
     if not ahead and not behind:
         buffer.jump_pending = False
         return position
+    if not in_order:
+        return -1
     if ahead and dry:
         # RFC 3550 §5.1: timestamps run on through silence; a talk spurt begins far ahead.
         buffer.jump_pending = False
@@ -147,9 +151,13 @@ cdef bint _all_known(const JitterBuffer* buffer, int64_t position, int32_t n) no
 
 
 cdef JitterVerdict jitter_put(
-    JitterBuffer* buffer, uint32_t timestamp, bint marker, const int16_t* samples, int32_t n
+    JitterBuffer* buffer, uint32_t timestamp, bint marker, bint in_order, const int16_t* samples, int32_t n
 ) noexcept nogil:
-    """Take one packet's decoded samples; the marker is RFC 3551's: a talk spurt begins."""
+    """Take one packet's decoded samples.
+
+    The marker is RFC 3551's: a talk spurt begins. `in_order` tells that its sequence number is the highest yet: what
+    is replayed or comes round again never moves the time base, or its audio would be heard twice.
+    """
     cdef int64_t position
     cdef int64_t skip
     cdef bint dry
@@ -167,20 +175,27 @@ cdef JitterVerdict jitter_put(
         dry = False
     else:
         dry = buffer.held > 0
-        position = _position(buffer, timestamp, marker, dry)
+        position = _position(buffer, timestamp, marker, in_order, dry)
         if position < 0:
-            return JITTER_JUMP
+            if in_order:
+                return JITTER_JUMP
+            buffer.late += 1
+            return JITTER_LATE
     buffer.last_position = position
     buffer.last_timestamp = timestamp
     if _all_known(buffer, position, n):
         buffer.duplicate += 1
+        if in_order and position < buffer.play:
+            # A new sequence number in a place that was played: the peer set its clock back.
+            buffer.late_run += 1
         return JITTER_DUPLICATE
     if position < buffer.play and buffer.wait > 0 and buffer.delivered_samples == 0:
         # Reordered before anything was played: begin with it.
         buffer.play = position
     if position + n <= buffer.play:
         buffer.late += 1
-        buffer.late_run += 1
+        if in_order:
+            buffer.late_run += 1
         _grow(buffer, buffer.play - position)
         return JITTER_LATE
     buffer.late_run = 0
@@ -272,10 +287,12 @@ cdef class Jitter:
     def __cinit__(self):
         jitter_init(&self._buffer)
 
-    def put(self, uint32_t timestamp, const int16_t[::1] samples not None, *, bint marker=False):
+    def put(
+        self, uint32_t timestamp, const int16_t[::1] samples not None, *, bint marker=False, bint in_order=True
+    ):
         """Take one packet; return 0 taken, 1 late, 2 duplicate, 3 jump, 4 overflow."""
         cdef int32_t n = <int32_t>min(samples.shape[0], <Py_ssize_t>JITTER_RING)
-        return int(jitter_put(&self._buffer, timestamp, marker, &samples[0] if n else NULL, n))
+        return int(jitter_put(&self._buffer, timestamp, marker, in_order, &samples[0] if n else NULL, n))
 
     def get(self):
         """Return ``(flags, samples, valid)`` of the next frame: native int16 bytes, and one byte 0 or 1 for each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def case() -> Iterator[MediaCase]:
         yield one
 
 
-def tone_leg(case: MediaCase, **config: object) -> tuple[Leg, Leg]:
+def tone_leg(case: MediaCase, **config: Any) -> tuple[Leg, Leg]:
     """Two legs of ours that talk to each other: the second keys, the first listens."""
     ears = case.plane.open_leg(record=True)
     mouth = case.plane.open_leg()
@@ -41,13 +42,13 @@ def tone_leg(case: MediaCase, **config: object) -> tuple[Leg, Leg]:
     return ears, mouth
 
 
-def press(case: MediaCase, peer: Peer, code: int, timestamp: int, *, ticks: int = 5, **more: object) -> None:
+def press(case: MediaCase, peer: Peer, code: int, timestamp: int, *, ticks: int = 5, **more: Any) -> None:
     """One key as events, with its three ends."""
     for i in range(ticks):
-        peer.send_event(code, timestamp=timestamp, duration=160 * (i + 1), marker=i == 0, **more)  # type: ignore[arg-type]
+        peer.send_event(code, timestamp=timestamp, duration=160 * (i + 1), marker=i == 0, **more)
         case.tick()
     for _ in range(3):
-        peer.send_event(code, timestamp=timestamp, duration=160 * ticks, end=True, **more)  # type: ignore[arg-type]
+        peer.send_event(code, timestamp=timestamp, duration=160 * ticks, end=True, **more)
         case.tick()
 
 
@@ -79,17 +80,17 @@ def test_the_start_of_a_key_is_dated_near_its_press(case: MediaCase) -> None:
     case.tick(50)
     for mode in ("in-band", "telephone-event"):
         pressed = case.now
-        mouth.send_digits([1], mode=mode, on_ms=100)  # type: ignore[arg-type]
+        mouth.send_digits([1], mode=mode, on_ms=100)
         (received,) = [event for event in case.tick(20) if isinstance(event, DigitReceived)]
         assert received.at == pytest.approx(pressed, abs=0.045)
 
 
-def test_the_text_of_an_event_shows_no_key(case: MediaCase) -> None:
-    _, mouth = tone_leg(case)
-    mouth.send_digits([7], mode="telephone-event", on_ms=137)
-    for event in case.tick(20):
-        assert "code" not in repr(event)
-        assert "7" not in repr(event).replace("137", "").split("level")[0].split("at=")[0].split("duration")[0]
+def test_the_text_of_an_event_is_the_same_for_every_key() -> None:
+    received = {
+        repr(DigitReceived(leg_id=1, code=code, source=DigitSource.INFO, at=2.5, level_dbm0=-3.0)) for code in range(16)
+    }
+    ended = {repr(DigitEnded(leg_id=1, code=code, source=DigitSource.INFO, duration_ms=80)) for code in range(16)}
+    assert len(received) == len(ended) == 1
 
 
 def test_after_an_event_tones_in_the_audio_are_no_keys(case: MediaCase) -> None:
@@ -286,7 +287,7 @@ def test_a_key_does_not_stop_a_prompt_that_is_to_be_heard(case: MediaCase) -> No
     assert {packet.payload for packet in peer.received()[:10]} == {bytes(160)}
 
 
-def test_a_key_being_refused_as_audio_while_the_leg_does_not_receive(case: MediaCase) -> None:
+def test_a_leg_that_does_not_receive_counts_and_drops_keys(case: MediaCase) -> None:
     leg, peer = case.leg(receiving=False)
     press(case, peer, 5, 1000)
     assert codes(case.events) == []
