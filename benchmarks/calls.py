@@ -1,9 +1,9 @@
 """CPU time of the engine per call and second: ``python -m benchmarks.calls``.
 
 An engine in a process of its own serves on loopback; our load generator, in another process, places N calls at once,
-and each pays (keys by RFC 4733 or in-band tones, prompts playing, in-band detector on, statistics). What is printed is the
-CPU time (user + system, from ``/proc/PID/stat``) of the engine's process alone, divided by call-seconds. Medians over
-runs; the load generator shares the machine, which is why CPU time is told and no wall time.
+and each pays (keys by RFC 4733 or in-band tones, prompts playing, in-band detector on, statistics). What is printed is
+the CPU time (user + system, from ``/proc/PID/stat``) of the engine's process alone, divided by call-seconds. Medians
+over runs; the load generator shares the machine, which is why CPU time is told and no wall time.
 """
 
 from __future__ import annotations

@@ -17,16 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from sip.events import (
-    InfoDigitReceived,
-    InviteReceived,
-    OfferReceived,
-    OfferRequested,
-    SessionConfirmed,
-    SessionEnded,
-    SessionId,
-)
-
 from engine.config import FormConfig
 from engine.errors import LedgerError, MediaError
 from engine.events import CallAnswered, CallEnded, EngineEvent
@@ -48,6 +38,15 @@ from engine.media import (
 from engine.metrics import CALLS, CALLS_ACTIVE, CALLS_REFUSED, DIGITS
 from prompts.clip import Clip
 from sip.errors import NoCommonMedia, SipError
+from sip.events import (
+    InfoDigitReceived,
+    InviteReceived,
+    OfferReceived,
+    OfferRequested,
+    SessionConfirmed,
+    SessionEnded,
+    SessionId,
+)
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.sdp import SessionDescription
 

@@ -17,19 +17,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
-from sip.endpoint import Account, Endpoint, EndpointConfig
-from sip.events import (
-    Event,
-    InfoDigitReceived,
-    InviteReceived,
-    OfferReceived,
-    OfferRequested,
-    RegistrationChanged,
-    SessionConfirmed,
-    SessionEnded,
-    SessionId,
-)
-from sip.timers import Address
 
 from engine.call import Call, CallContext
 from engine.charging import Charging
@@ -45,7 +32,20 @@ from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
 from engine.net.udp import SourceFilter, UdpAgent, bind_udp
 from engine.outbox import Outbox
 from prompts.store import PromptStore
+from sip.endpoint import Account, Endpoint, EndpointConfig
+from sip.events import (
+    Event,
+    InfoDigitReceived,
+    InviteReceived,
+    OfferReceived,
+    OfferRequested,
+    RegistrationChanged,
+    SessionConfirmed,
+    SessionEnded,
+    SessionId,
+)
 from sip.sdp import SessionDescription
+from sip.timers import Address
 from sip.uri import Uri
 
 __all__ = ("Engine",)

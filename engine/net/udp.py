@@ -12,13 +12,12 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from sip.endpoint import Endpoint
-from sip.events import Event
-from sip.timers import Address
-
 from engine.errors import MediaError
 from engine.log import fields
 from engine.metrics import DATAGRAMS_DROPPED
+from sip.endpoint import Endpoint
+from sip.events import Event
+from sip.timers import Address
 
 __all__ = ("SourceFilter", "UdpAgent", "bind_udp")
 
