@@ -113,7 +113,8 @@ def test_our_requests_ask_for_rport() -> None:
 def test_a_malformed_request_is_answered_to_its_source_too(method: str) -> None:
     data = (
         f"{method} sip:pay@{BOB.host} SIP/2.0\r\nVia: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bK1;rport\r\n"
-        f"From: <sip:a@a.example>;tag=1\r\nTo: <sip:pay@{BOB.host}>\r\nCall-ID: x\r\nCSeq: 1 {method}\r\nMax-Forwards: many\r\n\r\n"
+        f"From: <sip:a@a.example>;tag=1\r\nTo: <sip:pay@{BOB.host}>\r\nCall-ID: x\r\n"
+        f"CSeq: 1 {method}\r\nMax-Forwards: many\r\n\r\n"
     )
     solo = Solo.at()
     solo.receive(data.encode(), NAT)
