@@ -22,8 +22,10 @@ ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO")
 "Methods that the user agent takes."
 TAG_OCTETS = 8
 "Entropy in a tag; RFC 3261 §19.3 asks for 32 bits at least."
-TRANSACTIONS_PER_SESSION = 8
-"Server transactions beyond this, times ``max_sessions``, are not opened: requests are refused without state."
+TRANSACTIONS_PER_SESSION = 32
+"""Beyond this, times ``max_sessions``, no server transaction is opened: requests are refused without state.
+
+A transaction stays for 32 s (timers J, L), and a caller whose keys come as INFO presses some thirty in that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

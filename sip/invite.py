@@ -82,6 +82,7 @@ class InviteSession:
         self._acceptance = Acceptance(agent, self._on_no_ack)
         self._reinvite = Reinvite(agent, self.id, self._accept)
         self._rang = 0
+        self._expires = False
         self._acks: dict[str, tuple[bytes, Address]] = {}  # as caller, by the peer's tag
         self._early_answers: dict[str, SessionDescription] = {}
         self._cause: EndCause | None = None
@@ -120,7 +121,7 @@ class InviteSession:
         session._contact_user = request.uri.user if request.uri.is_sip else None
         session._dialog = Dialog.of_server(request, agent.new_tag(), source, first_cseq=_first_cseq(agent))
         agent.dialogs[session._dialog.id] = session
-        agent.timers.arm(session, Timer.SETUP_LIMIT, now + agent.config.setup_limit_s)
+        agent.timers.arm(session, Timer.SETUP_LIMIT, now + session._answer_within_s(request))
         agent.emit(
             InviteReceived(
                 session=session.id,
@@ -134,6 +135,15 @@ class InviteSession:
             )
         )
         return session
+
+    def _answer_within_s(self, request: Request) -> float:
+        """Return how long the application may take: the caller can say so (§13.3.1, Expires)."""
+        limit_s = self._agent.config.setup_limit_s
+        text = (request.headers.get("Expires") or "").strip()
+        if not text.isascii() or not text.isdigit() or len(text) > 9 or not 0 < int(text) < limit_s:
+            return limit_s
+        self._expires = True
+        return float(text)
 
     @classmethod
     def call(
@@ -176,6 +186,7 @@ class InviteSession:
 
     def answer(self, sdp: SessionDescription, now: float) -> None:
         """Send 200 with our answer, or with our offer when the INVITE had none."""
+        sdp.serialize()  # what cannot be written raises before anything has changed
         self._ours = sdp
         self._demand(Input.ANSWER, now)
 
@@ -183,7 +194,10 @@ class InviteSession:
         """Send a final response of 300 to 699."""
         if not 300 <= status <= 699:
             raise LocalProtocolError("a refusal has a status of 300 to 699")
-        self._refusal = _Refusal(status, reason, tuple(headers))
+        fields = tuple(headers)
+        if any(end in text for text in (reason or "", *map("".join, fields)) for end in "\r\n"):
+            raise LocalProtocolError("line end inside a header or the start line")
+        self._refusal = _Refusal(status, reason, fields)
         self._demand(Input.REJECT, now, status=status, reason=reason or REASON_PHRASES.get(status, ""))
 
     def hang_up(self, now: float, *, reason: str) -> None:
@@ -193,6 +207,7 @@ class InviteSession:
 
     def answer_offer(self, sdp: SessionDescription, now: float) -> None:
         """Answer a re-INVITE; nothing when the peer has cancelled it meanwhile."""
+        sdp.serialize()
         self._reinvite.answer(sdp, now)
 
     def refuse_offer(self, status: int, now: float) -> None:
@@ -371,7 +386,7 @@ class InviteSession:
             case Timer.PROGRESS:
                 self._feed(Input.RING, now)
             case Timer.SETUP_LIMIT:
-                self._refusal = _Refusal(480)
+                self._refusal = _Refusal(487 if self._expires else 480)
                 self._feed(Input.SETUP_LIMIT, now)
             case Timer.CANCEL_LIMIT:
                 self._feed(Input.CANCEL_LIMIT, now)

@@ -105,11 +105,11 @@ TABLE: Mapping[tuple[State, Input], tuple[State, tuple[Action, ...]]] = MappingP
         (State.FAILED, Input.RETRY_DUE): (State.REGISTERING, (Action.SEND, Action.TELL)),
         (State.FAILED, Input.REGISTER): (State.REGISTERING, (Action.SEND, Action.TELL)),
         (State.FAILED, Input.UNREGISTER): (State.UNREGISTERED, (Action.TELL,)),
-        # Whatever became of the REGISTER, a binding may be there: only silence says that nobody keeps one.
+        # Whatever became of the REGISTER, a binding may be there; to a registrar that is silent it makes no difference.
         (State.LEAVING, Input.ACCEPTED): (State.UNREGISTERING, (Action.SEND_REMOVAL,)),
         (State.LEAVING, Input.CHALLENGED): (State.UNREGISTERING, (Action.SEND_REMOVAL,)),
         (State.LEAVING, Input.TOO_BRIEF): (State.UNREGISTERING, (Action.SEND_REMOVAL,)),
-        (State.LEAVING, Input.REFUSED): (State.UNREGISTERED, (Action.TELL,)),
+        (State.LEAVING, Input.REFUSED): (State.UNREGISTERING, (Action.SEND_REMOVAL,)),
         (State.LEAVING, Input.UNANSWERED): (State.UNREGISTERED, (Action.TELL,)),
         (State.UNREGISTERING, Input.ACCEPTED): (State.UNREGISTERED, (Action.TELL,)),
         (State.UNREGISTERING, Input.CHALLENGED): (State.UNREGISTERING, (Action.SEND_REMOVAL,)),
@@ -269,8 +269,10 @@ class Registration:
         ours = Uri(
             user=self.account.aor.user, host=self._agent.config.contact_host, port=self._agent.config.contact_port
         )
-        for contact in response.contacts:
-            if contact.uri.equivalent(ours):
+        contacts = response.contacts
+        for contact in contacts:
+            # A registrar may write our Contact in its own way (no port, another host behind NAT); alone it is ours.
+            if len(contacts) == 1 or contact.uri.equivalent(ours):
                 granted = _seconds(contact.param("expires") or "")
                 if granted:
                     return granted

@@ -244,6 +244,21 @@ def test_unregister_answers_a_challenge() -> None:
     assert verify(removal.headers.get("Authorization") or "", challenge=asked, method="REGISTER", password=PASSWORD)
 
 
+def test_a_contact_that_the_registrar_rewrote_is_still_ours_when_it_is_alone() -> None:
+    solo, request = registering()
+    solo.receive(reply(request, 200, Contact="<sip:pay@203.0.113.7>;expires=90", Expires="77"))
+    event = [event for event in solo.events if isinstance(event, RegistrationChanged)][-1]
+    assert event.expires_s == 90
+
+
+def test_unregister_removes_what_an_older_register_may_have_bound() -> None:
+    solo, _ = registered()
+    _, refresh = solo.next_request()
+    solo.endpoint.unregister("trunk", solo.now)
+    removal = requests_in(solo.receive(reply(refresh, 500)))[0]
+    assert removal.headers.get("Expires") == "0"
+
+
 def test_unregister_waits_for_the_answer_that_is_out() -> None:
     solo, request = registering()
     solo.endpoint.unregister("trunk", solo.now)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sip.errors import LocalProtocolError
@@ -175,6 +177,40 @@ def test_a_call_that_nobody_answers_ends_by_itself() -> None:
     assert solo.take(SessionEnded).cause is EndCause.TIMEOUT
     assert 480 in statuses([message for _, message, _ in solo.sent])
     solo.assert_nothing_left()
+
+
+def test_an_invite_that_expires_gets_487() -> None:
+    solo, _, _ = invited("Expires: 20")
+    assert solo.after(19.9) == []
+    sent = [message for _, message in solo.after(0.2)]
+    assert statuses(sent) == [487]
+    assert solo.take(SessionEnded).cause is EndCause.TIMEOUT
+
+
+@pytest.mark.parametrize("value", ["0", "soon", "99999999999", "-1"])
+def test_nonsense_in_expires_is_no_limit(value: str) -> None:
+    solo, _, _ = invited(f"Expires: {value}")
+    assert solo.after(250) == []
+
+
+def test_what_cannot_be_written_is_refused_and_changes_nothing() -> None:
+    solo, caller, session = invited()
+    broken = replace(offer_of(BOB), session_name="a\r\nb")
+    with pytest.raises(LocalProtocolError):
+        solo.endpoint.answer(session, broken, solo.now)
+    with pytest.raises(LocalProtocolError):
+        solo.endpoint.reject(session, 486, solo.now, headers=[("Warning", "a\nb")])
+    with pytest.raises(LocalProtocolError):
+        solo.endpoint.reject(session, 486, solo.now, reason="a\rb")
+    answer(solo, caller, session)
+    solo.receive(caller.ack())
+    solo.take(SessionConfirmed)
+    solo.receive(caller.invite())
+    with pytest.raises(LocalProtocolError):
+        solo.endpoint.answer_offer(session, broken, solo.now)
+    solo.endpoint.answer_offer(session, answer_of(BOB, offer_of(ALICE)), solo.now)
+    solo.collect()
+    assert solo.last(Response).status == 200
 
 
 def test_hanging_up_an_unanswered_call_refuses_it() -> None:
