@@ -1,5 +1,6 @@
-from typing import Any
+from typing import Any, final
 
+@final
 class LegCore:
     released: bool
     def __new__(
@@ -11,6 +12,7 @@ class LegCore:
     def read_tap(self) -> bytes: ...
     def counters(self) -> dict[str, Any]: ...
 
+@final
 class PlaylistCore:
     def __new__(
         cls,
@@ -33,6 +35,7 @@ class PlaylistCore:
         gap_samples: int,
     ) -> None: ...
 
+@final
 class ClockThread:
     def __new__(cls, wake_fd: int, cname: bytes) -> ClockThread: ...
     def add(self, leg: LegCore, phase: int) -> bool: ...

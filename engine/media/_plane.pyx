@@ -8,6 +8,7 @@ Who owns what: Python allocates legs and playlists and hands them over by a comm
 with its PLAYED event, and a leg with its CLOSED event; Python frees them then. A tick allocates and frees nothing.
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -75,6 +76,7 @@ cdef struct Command:
     LegConfig config
 
 
+@cython.final
 cdef class LegCore:
     """A leg's memory. Freed when Python lets go of it, which it may only after the thread did."""
 
@@ -156,6 +158,7 @@ cdef class LegCore:
         }
 
 
+@cython.final
 cdef class PlaylistCore:
     """A playlist's memory, and the clips that it points into."""
 
@@ -199,6 +202,7 @@ cdef object _fill_address(Address* out, int family, bytes packed, int port):
     memcpy(out.ip, at, min(<Py_ssize_t>16, len(packed)))
 
 
+@cython.final
 cdef class ClockThread:
     """One clock, its legs and its two rings. Commands come from Python only, under the GIL: one producer."""
 

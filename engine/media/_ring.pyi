@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class SlotRing:
     def __new__(cls, slots: int, slot_size: int) -> SlotRing: ...
     def push(self, slot: bytes) -> bool: ...

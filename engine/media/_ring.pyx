@@ -4,6 +4,7 @@ Slots have a fixed size and are copied. A push into a full ring is refused and c
 an event may be a digit.
 """
 
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -50,6 +51,7 @@ cdef bint ring_pop(Ring* ring, void* slot) noexcept nogil:
     return True
 
 
+@cython.final
 cdef class SlotRing:
     """The ring as an object, for tests."""
 

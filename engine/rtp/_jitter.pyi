@@ -1,7 +1,10 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+@final
 class Jitter:
     def __new__(cls) -> Jitter: ...
     def put(

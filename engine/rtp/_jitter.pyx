@@ -14,6 +14,7 @@ tick takes 160 samples, with a note for each whether it came. The laws:
   (RFC 3550 §5.1 lets a sender jump; a damaged packet must not move the playout).
 """
 
+cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
@@ -279,6 +280,7 @@ cdef JitterFrame jitter_get(JitterBuffer* buffer, int16_t* out, uint8_t* valid) 
     return frame
 
 
+@cython.final
 cdef class Jitter:
     """The kernel as an object, for tests and offline analysis."""
 

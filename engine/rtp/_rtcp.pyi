@@ -1,7 +1,8 @@
-from typing import TypedDict
+from typing import TypedDict, type_check_only
 
 from typing_extensions import Buffer
 
+@type_check_only
 class Summary(TypedDict):
     ssrc: int
     bye: bool

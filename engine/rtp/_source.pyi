@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Source:
     def __new__(cls, ssrc: int, first_sequence: int) -> Source: ...
     def receive(self, sequence: int, arrival: int | None = None, timestamp: int | None = None) -> int: ...

@@ -5,6 +5,7 @@ media plane only asks for packets from the latched address with a negotiated pay
 stream may be the only one of a key that is ever heard.
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.string cimport memset
 
@@ -102,6 +103,7 @@ cdef uint32_t source_fraction(RtpSource* source) noexcept nogil:
     return min((<uint32_t>lost_interval << 8) // expected_interval, <uint32_t>255)
 
 
+@cython.final
 cdef class Source:
     """The kernel as an object, for tests and offline analysis."""
 

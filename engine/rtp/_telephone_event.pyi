@@ -1,3 +1,5 @@
+from typing import final
+
 from typing_extensions import Buffer
 
 def transitions() -> dict[tuple[int, int], tuple[int, int]]: ...
@@ -5,6 +7,7 @@ def sender_packets(
     code: int, timestamp: int, duration: int, *, step: int = 160, volume: int = 10
 ) -> list[tuple[bool, int, bytes]]: ...
 
+@final
 class TelephoneEventReceiver:
     def __new__(cls, rate_hz: int = 8000) -> TelephoneEventReceiver: ...
     def receive(

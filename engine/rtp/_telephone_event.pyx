@@ -15,6 +15,7 @@ The receiver's laws:
 old, and with the receiver.
 """
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
@@ -380,6 +381,7 @@ def transitions():
     return table
 
 
+@cython.final
 cdef class TelephoneEventReceiver:
     """The receiver as an object, for tests and offline analysis."""
 

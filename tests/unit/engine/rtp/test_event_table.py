@@ -2,37 +2,14 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
 from itertools import product
 
 import pytest
 
-from engine.rtp._telephone_event import TelephoneEventReceiver, transitions
+from engine.rtp._telephone_event import TelephoneEventReceiver
+from engine.rtp.telephone_event import IGNORED, TABLE, Action, Input, State
 
-
-class State(IntEnum):
-    IDLE = 0
-    PRESSED = 1
-    ENDED = 2
-
-
-class Input(IntEnum):
-    NEW = 0
-    NEW_END = 1
-    SAME = 2
-    SAME_END = 3
-    OLD = 4
-    OVERTAKEN = 5
-    TIMEOUT = 6
-
-
-class Action(IntFlag):
-    NONE = 0
-    END_BEFORE = 1
-    START = 2
-    END = 4
-    START_ASIDE = 8
-    COUNT = 16
+STATES = tuple(State)
 
 
 PACKETS: dict[Input, tuple[int, int, bool]] = {
@@ -43,18 +20,6 @@ PACKETS: dict[Input, tuple[int, int, bool]] = {
     Input.SAME_END: (2, 20000, True),
     Input.OLD: (1, 10000, False),
     Input.OVERTAKEN: (9, 15000, False),
-}
-
-IGNORED = {
-    # There is no key yet that these could speak of.
-    (State.IDLE, Input.SAME),
-    (State.IDLE, Input.SAME_END),
-    (State.IDLE, Input.OLD),
-    # Overtaken and time-out are told only while a key is pressed.
-    (State.IDLE, Input.OVERTAKEN),
-    (State.IDLE, Input.TIMEOUT),
-    (State.ENDED, Input.OVERTAKEN),
-    (State.ENDED, Input.TIMEOUT),
 }
 
 
@@ -69,23 +34,22 @@ def in_state(state: State) -> TelephoneEventReceiver:
     if state is not State.IDLE:
         send(receiver, 1, 10000, True, 1.0)
         send(receiver, 2, 20000, state is State.ENDED, 1.1)
-    assert receiver.state == state
+    assert STATES[receiver.state] is state
     return receiver
 
 
 def test_every_pair_has_a_row() -> None:
-    assert set(transitions()) == {(int(s), int(i)) for s, i in product(State, Input)}
+    assert set(TABLE) == set(product(State, Input))
 
 
 @pytest.mark.parametrize(("state", "given"), sorted(IGNORED))
 def test_an_ignored_pair_changes_nothing(state: State, given: Input) -> None:
-    assert transitions()[state, given] == (state, Action.NONE)
+    assert TABLE[state, given] == (state, Action.NONE)
 
 
 @pytest.mark.parametrize(("state", "given"), [pair for pair in product(State, Input) if pair not in IGNORED])
 def test_a_pair_does_what_its_row_says(state: State, given: Input) -> None:
-    next_state, bits = transitions()[state, given]
-    action = Action(bits)
+    next_state, action = TABLE[state, given]
     receiver = in_state(state)
     repeated = receiver.counters["repeated"]
     if given is Input.TIMEOUT:
@@ -102,7 +66,7 @@ def test_a_pair_does_what_its_row_says(state: State, given: Input) -> None:
     if action & (Action.END | Action.START_ASIDE):
         expected.append((2, code))
     assert reports == expected
-    assert receiver.state == next_state
+    assert STATES[receiver.state] is next_state
     assert receiver.counters["repeated"] - repeated == (1 if Action.COUNT in action else 0)
 
 
