@@ -20,6 +20,7 @@ from engine.errors import MediaError, SoftphoneError
 from engine.media import MediaEvent, PlayFinished
 from engine.softphone.audio import FRAME_BYTES, RATE_HZ, SoundCard
 from engine.softphone.backend import Emit
+from engine.softphone.hearing import SoundDetector
 from engine.softphone.protocol import (
     Answer,
     Call,
@@ -41,7 +42,6 @@ from engine.softphone.protocol import (
     Register,
     Registered,
     Sound,
-    SoundState,
     State,
     Unhold,
     Unregister,
@@ -52,7 +52,7 @@ from sip.errors import ParseError
 from sip.events import RegistrationChanged, RegistrationStatus
 from sip.uri import Uri
 
-__all__ = ("EVENT_CODES", "NativePhone", "info_body")
+__all__ = ("EVENT_CODES", "NativePhone", "info_body", "parse_uri", "read_clip")
 
 EVENT_CODES = {key: code for code, key in enumerate("0123456789*#ABCD")}
 "RFC 4733 §3.2."
@@ -82,6 +82,7 @@ class NativePhone:
         self._stack = NativeStack(self, host=host, sip_port=sip_port)
         self._card = SoundCard() if audio else None
         self._keys: dict[int, deque[_KeyRun]] = {}
+        self._ears: dict[int, SoundDetector] = {}
         self._plays: dict[int, int] = {}
         self._play_count = 0
         self._record_to: str | None = None
@@ -115,12 +116,12 @@ class NativePhone:
         """Carry out one command."""
         match command:
             case Register():
-                registrar = _uri(command.registrar)
+                registrar = parse_uri(command.registrar)
                 self._stack.register(registrar, command.username, command.password, command.expires_s)
             case Unregister():
                 self._stack.unregister()
             case Call():
-                self._stack.place(_uri(command.uri), credentials=self._stack.credentials)
+                self._stack.place(parse_uri(command.uri), credentials=self._stack.credentials)
             case Answer():
                 self._stack.answer(self._find(command.call), command.status)
             case Keys():
@@ -179,6 +180,7 @@ class NativePhone:
             self._start_recording(call)
         elif call.state is CallState.DISCONNECTED:
             self._end_keys(call)
+            self._ears.pop(call.number, None)
             self._take_heard(call)
             self._finish_recording(call.number)
         self._emit(State(call=call.number, state=call.state, status=status, reason=reason))
@@ -188,9 +190,11 @@ class NativePhone:
         assert call.media is not None
         self._emit(Media(call=call.number, active=not call.media.held, codec=call.media.codec))
 
-    def sound_changed(self, call: NativeCall, state: SoundState) -> None:
-        """Tell what is heard."""
-        self._emit(Sound(call=call.number, state=state))
+    def heard(self, call: NativeCall, active: bool, now: float) -> None:
+        """Tell when sound begins and ends."""
+        change = self._ears.setdefault(call.number, SoundDetector()).feed(active, now)
+        if change is not None:
+            self._emit(Sound(call=call.number, state=change))
 
     def media_event(self, event: MediaEvent) -> None:
         """Tell of a file's end; keys that the other end sends are nobody's business here."""
@@ -300,7 +304,8 @@ def read_clip(path: Path) -> Clip:
     return Clip(name=path.name, pcmu=g711.ulaw_encode(samples), pcma=g711.alaw_encode(samples))
 
 
-def _uri(text: str) -> Uri:
+def parse_uri(text: str) -> Uri:
+    """Return a SIP URI with a host; raises `SoftphoneError`."""
     try:
         uri = Uri.parse(text)
     except ParseError:

@@ -15,13 +15,14 @@ from typing import Protocol, cast
 
 from engine.errors import MediaError, SoftphoneError
 from engine.media import Codec, Leg, MediaEvent, MediaPlane
-from engine.softphone.hearing import ACTIVE_DBM0, SoundDetector, pcm_level_dbm0
-from engine.softphone.protocol import CallState, SoundState
+from engine.softphone.hearing import ACTIVE_DBM0, pcm_level_dbm0
+from engine.softphone.protocol import CallState
 from prompts.clip import Clip
 from sip.credentials import Credentials
 from sip.endpoint import Account, Endpoint, EndpointConfig
 from sip.errors import NoCommonMedia, SipError
 from sip.events import (
+    EndCause,
     Event,
     InviteReceived,
     OfferReceived,
@@ -62,11 +63,10 @@ class NativeCall:
         self.offer_sent: SessionDescription | None = None
         self.offer_received: SessionDescription | None = None
         self.media: MediaParameters | None = None
-        self.ear = SoundDetector()
         self.heard = bytearray()
         "Audio that was heard and not yet taken by whoever records."
         self.recording = False
-        self.started_at = 0.0
+        self.ended_by_peer = False
 
 
 class Listener(Protocol):
@@ -81,8 +81,8 @@ class Listener(Protocol):
     def media_changed(self, call: NativeCall) -> None:
         """`NativeCall.media` was negotiated, or negotiated again."""
 
-    def sound_changed(self, call: NativeCall, state: SoundState) -> None:
-        """The other end began to be heard, or fell silent."""
+    def heard(self, call: NativeCall, active: bool, now: float) -> None:
+        """Since the last poll there was sound, or there was none."""
 
     def media_event(self, event: MediaEvent) -> None:
         """The media plane reports something."""
@@ -323,6 +323,7 @@ class NativeStack:
             case SessionEnded():
                 self._forget(call)
                 call.state = CallState.DISCONNECTED
+                call.ended_by_peer = event.cause is EndCause.REMOTE_BYE
                 self._listener.call_changed(call, event.status or 200, event.reason or str(event.cause))
             case _:
                 pass
@@ -337,8 +338,8 @@ class NativeStack:
         call = self._add(event.session, leg, self._capabilities(leg))
         call.state = CallState.INCOMING
         call.offer_received = event.offer
-        self._listener.call_came_in(call, str(event.from_.uri))
         self.endpoint.ring(event.session, now)
+        self._listener.call_came_in(call, str(event.from_.uri))
 
     def _answered(self, call: NativeCall, description: SessionDescription | None) -> None:
         try:
@@ -390,13 +391,10 @@ class NativeStack:
         pcm = call.leg.read_received()
         if call.recording:
             call.heard += pcm
-        now = time.monotonic()
         active = any(
             pcm_level_dbm0(pcm[start : start + FRAME_BYTES]) > ACTIVE_DBM0 for start in range(0, len(pcm), FRAME_BYTES)
         )
-        change = call.ear.feed(active, now)
-        if change is not None:
-            self._listener.sound_changed(call, change)
+        self._listener.heard(call, active, time.monotonic())
 
     def _open_leg(self) -> Leg:
         assert self._plane is not None
@@ -416,7 +414,6 @@ class NativeStack:
     def _add(self, session: SessionId, leg: Leg, local: LocalCapabilities) -> NativeCall:
         self._count += 1
         call = NativeCall(self._count, session, leg, local)
-        call.started_at = time.monotonic()
         self.calls[call.number] = call
         self._sessions[session] = call
         return call
