@@ -177,6 +177,7 @@ class Registration:
 
     def unregister(self, now: float) -> None:
         """Remove the binding; nothing when that is under way."""
+        self._status, self._reason = None, ""
         self._feed(Input.UNREGISTER, now)
 
     def handle_timer(self, timer: Timer, now: float) -> None:
