@@ -56,7 +56,9 @@ def test_a_module_stays_readable_in_one_sitting(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= limit
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if not p.name.startswith("_")], ids=_name)
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if not p.name.startswith("_") and "migrations" not in p.parts], ids=_name
+)
 def test_a_public_module_names_its_exports(path: Path) -> None:
     tree = ast.parse(path.read_text())
     for node in tree.body:
@@ -71,7 +73,7 @@ def test_a_public_module_names_its_exports(path: Path) -> None:
 def test_a_package_holds_imports_and_exports_only(path: Path) -> None:
     for node in ast.parse(path.read_text()).body:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        assert is_docstring or isinstance(node, ast.Import | ast.ImportFrom | ast.Assign)
+        assert is_docstring or isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign)
 
 
 def test_the_modules_were_found() -> None:

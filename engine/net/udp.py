@@ -141,8 +141,8 @@ class UdpAgent(asyncio.DatagramProtocol):
             try:
                 self._transport.sendto(data, (target.host, target.port))
             except (OSError, ValueError) as error:
-                # Lost like any other datagram: the transaction's timers deal with it.
                 log.warning("a datagram could not be sent", extra=fields(host=target.host, error=error))
+                self.endpoint.transport_error(target, now)
 
     def _arm(self) -> None:
         if self._timer is not None:

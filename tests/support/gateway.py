@@ -330,6 +330,8 @@ def _violation(received: Received) -> tuple[str, dict[str, Any]]:
         members = json.loads(received.body)
     except ValueError:
         return "not JSON", {}
+    if not isinstance(members, dict):
+        return "no object", {}
     if json.dumps(members, separators=(",", ":")).encode() != received.body:
         return "not compact ASCII JSON", {}
     keys = tuple(members)
