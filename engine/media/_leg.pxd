@@ -130,6 +130,7 @@ cdef struct LegState:
     int rtp_fd
     int rtcp_fd
     bint configured
+    bint closing                # Python asked for it back
     bint detect_in_band
     uint64_t skipped            # cycles the thread had skipped when this leg ticked last
     uint64_t ticks

@@ -9,25 +9,16 @@ with its PLAYED event, and a leg with its CLOSED event; Python frees them then. 
 """
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from dsp._dtmf cimport DtmfParams, dtmf_default_params
 from engine.media._leg cimport (
-    CARRIES_COMFORT_NOISE,
     CARRIES_EVENT,
-    CARRIES_PCMA,
-    CARRIES_PCMU,
     EVENT_CLOSED,
-    EVENT_DIGIT,
-    EVENT_DIGIT_END,
-    EVENT_PLAYED,
-    EVENT_SILENT,
-    MAX_KEYS,
     N_DROPS,
     TAP_FRAMES,
-    TICK_NS,
     TICK_SAMPLES,
     ClipRef,
     LegConfig,
@@ -39,22 +30,16 @@ from engine.media._leg cimport (
     leg_hear,
     playlist_end,
 )
-from engine.media._ring cimport Ring, load_acquire, ring_free, ring_init, ring_pop, ring_push, store_release
+from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
+from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
 from engine.media._speak cimport leg_key, leg_report, leg_speak
-from engine.media._system cimport FAMILY_INET, FAMILY_INET6, Address, monotonic_ns, sleep_until, wake
+from engine.media._system cimport Address, monotonic_ns, sleep_until, wake
 from engine.rtp._jitter cimport jitter_depth
 from engine.rtp._source cimport source_lost
 
 cdef enum:
-    N_PHASES = 4
-    PHASE_NS = 5000000          # TICK_NS over N_PHASES
     COMMANDS = 4096
     EVENTS = 16384
-    # A tick that begins a whole phase late is late. After a stall the clock runs at twice its pace until it has caught
-    # up, which is no burst for a peer; what is further behind than this is given up, and timestamps jump.
-    LATE_NS = 5000000
-    CATCH_UP_NS = 2500000
-    GIVE_UP_NS = 200000000
 
 cdef enum:  # kinds of command
     COMMAND_ADD = 1
@@ -81,7 +66,7 @@ cdef class LegCore:
     """A leg's memory. Freed when Python lets go of it, which it may only after the thread did."""
 
     cdef LegState* state
-    cdef public bint released
+    cdef readonly bint released
 
     def __cinit__(self):
         self.state = <LegState*>calloc(1, sizeof(LegState))
@@ -117,6 +102,19 @@ cdef class LegCore:
         # Keys, tones and audio of the caller.
         memset(self.state, 0, sizeof(LegState))
         free(self.state)
+
+    def give_back(self):
+        """Take the leg back from its thread, and wipe what the caller said and keyed; the counters stay readable."""
+        cdef LegState* leg = self.state
+        self.released = True
+        memset(leg.jitter.samples, 0, sizeof(leg.jitter.samples))
+        memset(leg.jitter.state, 0, sizeof(leg.jitter.state))
+        memset(leg.events.keys, 0, sizeof(leg.events.keys))
+        memset(&leg.detector, 0, sizeof(leg.detector))
+        memset(&leg.sender, 0, sizeof(leg.sender))
+        memset(&leg.tone, 0, sizeof(leg.tone))
+        memset(leg.keys, 0, sizeof(leg.keys))
+        memset(leg.fifo, 0, sizeof(leg.fifo))
 
     def read_tap(self):
         """Return the received audio since the last call as native int16 bytes, and the frames lost so far."""
@@ -213,10 +211,7 @@ cdef class ClockThread:
     cdef TickContext context
     cdef int wake_fd
     cdef uint64_t stopping
-    cdef uint64_t ticks
-    cdef uint64_t late_ticks
-    cdef uint64_t skipped_ticks
-    cdef int64_t max_late_ns
+    cdef Schedule schedule
     cdef bint running
 
     def __cinit__(self, int wake_fd, bytes cname not None):
@@ -361,10 +356,10 @@ cdef class ClockThread:
         for phase in range(N_PHASES):
             legs += self.n_legs[phase]
         return {
-            "ticks": self.ticks,
-            "late_ticks": self.late_ticks,
-            "skipped_ticks": self.skipped_ticks,
-            "max_late_us": self.max_late_ns // 1000,
+            "ticks": self.schedule.ticks,
+            "late_ticks": self.schedule.late_ticks,
+            "skipped_ticks": self.schedule.skipped_cycles,
+            "max_late_us": self.schedule.max_late_ns // 1000,
             "legs": legs,
             "events_lost": load_acquire(&self.events.overflow),
             "commands_lost": load_acquire(&self.commands.overflow),
@@ -399,32 +394,17 @@ cdef class ClockThread:
     # The thread's side.
 
     cdef void _run(self) noexcept nogil:
-        cdef int64_t due = monotonic_ns()
-        cdef int64_t last = 0
         cdef int64_t now
-        cdef int64_t late
-        cdef int64_t behind
-        cdef int phase = 0
+        cdef int phase
+        schedule_start(&self.schedule, monotonic_ns())
         while not load_acquire(&self.stopping):
-            # Behind its time the clock still leaves half a phase between two phases: no bursts.
-            sleep_until(max(due, last + CATCH_UP_NS))
+            sleep_until(schedule_next(&self.schedule))
             now = monotonic_ns()
-            last = now
-            late = now - due
-            self.ticks += 1
-            if late > LATE_NS:
-                self.late_ticks += 1
-            self.max_late_ns = max(self.max_late_ns, late)
-            if late > GIVE_UP_NS:
-                behind = late // TICK_NS
-                due += behind * TICK_NS
-                self.context.skipped += <uint64_t>behind
-                self.skipped_ticks += <uint64_t>behind
+            phase = schedule_begin(&self.schedule, now)
+            self.context.skipped = self.schedule.skipped_cycles
             self._obey(now)
             self._phase(phase, now)
             self._wake()
-            phase = (phase + 1) % N_PHASES
-            due += PHASE_NS
 
     cdef void _wake(self) noexcept nogil:
         if self.context.woke:
@@ -433,12 +413,17 @@ cdef class ClockThread:
 
     cdef void _phase(self, int phase, int64_t now_ns) noexcept nogil:
         cdef LegState* leg = self.first[phase]
+        cdef LegState* following
         while leg != NULL:
-            # First hear, then speak: a key stops a prompt before another packet of it is sent.
-            leg_hear(leg, &self.context, now_ns)
-            leg_speak(leg, &self.context, now_ns)
-            leg.ticks += 1
-            leg = leg.next
+            following = leg.next
+            if leg.closing:
+                self._give_back(leg, now_ns)
+            else:
+                # First hear, then speak: a key stops a prompt before another packet of it is sent.
+                leg_hear(leg, &self.context, now_ns)
+                leg_speak(leg, &self.context, now_ns)
+                leg.ticks += 1
+            leg = following
 
     cdef void _obey(self, int64_t now_ns) noexcept nogil:
         cdef Command command
@@ -458,22 +443,15 @@ cdef class ClockThread:
                 leg_key(command.leg, <uint8_t>command.code, command.in_band != 0, command.on_samples, command.off_samples)
         memset(&command, 0, sizeof(Command))
 
-    cdef void _add(self, LegState* leg, int64_t now_ns) noexcept nogil:
+    cdef void _link(self, LegState* leg) noexcept nogil:
         leg.previous = NULL
         leg.next = self.first[leg.phase]
         if leg.next != NULL:
             leg.next.previous = leg
         self.first[leg.phase] = leg
         self.n_legs[leg.phase] += 1
-        leg.skipped = self.context.skipped
-        leg.heard_ns = now_ns
-        # The first report early, and each leg's at another time (RFC 3550 §6.2: half the interval at first).
-        leg.report_at_ns = now_ns + 500000000 + <int64_t>(leg.random & 0x7FF) * 1000000
 
-    cdef void _remove(self, LegState* leg, int64_t now_ns) noexcept nogil:
-        cdef MediaEvent event
-        leg_report(leg, &self.context, now_ns, True)
-        playlist_end(leg, &self.context, False, False)
+    cdef void _unlink(self, LegState* leg) noexcept nogil:
         if leg.previous != NULL:
             leg.previous.next = leg.next
         else:
@@ -481,12 +459,29 @@ cdef class ClockThread:
         if leg.next != NULL:
             leg.next.previous = leg.previous
         self.n_legs[leg.phase] -= 1
+
+    cdef void _add(self, LegState* leg, int64_t now_ns) noexcept nogil:
+        self._link(leg)
+        leg.skipped = self.context.skipped
+        leg.heard_ns = now_ns
+        # The first report early, and each leg's at another time (RFC 3550 §6.2: half the interval at first).
+        leg.report_at_ns = now_ns + 500000000 + <int64_t>(leg.random & 0x7FF) * 1000000
+
+    cdef void _remove(self, LegState* leg, int64_t now_ns) noexcept nogil:
+        leg_report(leg, &self.context, now_ns, True)
+        playlist_end(leg, &self.context, False, False)
+        leg.closing = True
+        self._give_back(leg, now_ns)
+
+    cdef void _give_back(self, LegState* leg, int64_t now_ns) noexcept nogil:
+        """Let go of a leg and say so: from then on its memory is Python's. With a full ring, at a later tick."""
+        cdef MediaEvent event
+        self.context.woke = True
+        if not ring_has_room(&self.events):
+            return
+        self._unlink(leg)
         memset(&event, 0, sizeof(event))
         event.kind = EVENT_CLOSED
         event.leg_id = leg.id
         event.at_ns = now_ns
-        if not ring_push(&self.events, &event):
-            # Nobody drains: keep the memory, silent; it is given back when the plane stops.
-            leg.configured = False
-            self._add(leg, now_ns)
-        self.context.woke = True
+        ring_push(&self.events, &event)

@@ -274,7 +274,10 @@ cdef void leg_report(LegState* leg, TickContext* context, int64_t now_ns, bint b
     leg.report_at_ns = now_ns + <int64_t>RTCP_INTERVAL_S * 500000000 + <int64_t>(
         (<int64_t>(leg.random >> 8) * (<int64_t>RTCP_INTERVAL_S * 1000000000)) >> 24
     )
-    if not leg.configured or (leg.packets_reported == 0 and leg.counters.packets_out == 0):
+    if not leg.configured or leg.config.remote_rtcp.port == 0:
+        return
+    if not leg.source.valid and leg.counters.packets_out == 0:
+        # Nothing was said and nothing heard: RFC 3550 §6.3.7 has no BYE for it either.
         return
     sender.ntp_seconds = <uint32_t>(wall_ns // 1000000000 + <int64_t>NTP_EPOCH_S)
     sender.ntp_fraction = <uint32_t>(((wall_ns % 1000000000) << 32) // 1000000000)

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import count
 from typing import Literal
 
@@ -100,15 +100,16 @@ class Leg:
             raise MediaError(f"a ptime of {ptime_ms} ms is not sent here: 10 to 60 in tens")
         if event_rate_hz % 1000 or not 8000 <= event_rate_hz <= 192000:
             raise MediaError(f"a telephone-event clock of {event_rate_hz} Hz is none")
-        address = ip_address(host)
-        if (address.version == 6) != self._plane.is_ipv6:
-            raise MediaError(f"the peer's address {host} is of another IP version than the media plane's")
+        address = self._literal(host)
         rtcp_host, rtcp_port = remote_rtcp or (host, min(port + 1, 65535))
+        rtcp_address = self._literal(rtcp_host)
+        if rtcp_address.is_unspecified:
+            rtcp_port = 0
         done = self._clock.configure(
             self._core,
             family=self._plane.family,
             remote=(address.packed, port),
-            remote_rtcp=(ip_address(rtcp_host).packed, rtcp_port),
+            remote_rtcp=(rtcp_address.packed, rtcp_port),
             codec=_CARRIES[codec],
             send_pt=send_pt,
             carries=carries,
@@ -121,6 +122,15 @@ class Leg:
         )
         self._check(done)
         self._event_send_pt = event_send_pt
+
+    def _literal(self, host: str) -> IPv4Address | IPv6Address:
+        try:
+            address = ip_address(host)
+        except ValueError as error:
+            raise MediaError(f"the peer's address {host!r} is no literal IP address: resolve names before") from error
+        if (address.version == 6) != self._plane.is_ipv6:
+            raise MediaError(f"the peer's address {host} is of another IP version than the media plane's")
+        return address
 
     @staticmethod
     def _carried(payload_type: int, name: str) -> int:
@@ -211,7 +221,7 @@ class Leg:
 
     def _let_go(self, now: float) -> None:
         """Free what the thread no longer holds."""
-        self._core.released = True
+        self._core.give_back()
         self._playlists.clear()
         self._plane.ports.release(self._pair, now)
 

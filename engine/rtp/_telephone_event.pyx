@@ -156,19 +156,27 @@ cdef bint _belongs(
     return True
 
 
+cdef void _forget(EventReceiver* receiver, int64_t now_ns) noexcept nogil:
+    """Wipe keys that no packet can be of any more. A pressed one is not among them: its time-out came before."""
+    cdef int i
+    for i in range(EVENT_MEMORY):
+        if receiver.keys[i].used and now_ns - receiver.keys[i].heard_ns > <int64_t>MEMORY_MS * NS_PER_MS:
+            if receiver.current == i:
+                if receiver.state == STATE_PRESSED:
+                    continue
+                receiver.current = -1
+                receiver.state = STATE_IDLE
+            memset(&receiver.keys[i], 0, sizeof(EventKey))
+
+
 cdef int _find(
     EventReceiver* receiver, uint32_t ssrc, uint32_t timestamp, bint marker, uint8_t code, uint16_t duration,
     int64_t now_ns
 ) noexcept nogil:
-    """Return the index of the key that a packet is of, or -1; forget keys that are too old."""
+    """Return the index of the key that a packet is of, or -1."""
     cdef int i
     cdef int index
-    for i in range(EVENT_MEMORY):
-        if receiver.keys[i].used and now_ns - receiver.keys[i].heard_ns > <int64_t>MEMORY_MS * NS_PER_MS:
-            memset(&receiver.keys[i], 0, sizeof(EventKey))
-            if receiver.current == i:
-                receiver.current = -1
-                receiver.state = STATE_IDLE
+    _forget(receiver, now_ns)
     # The newest first: it is the likely one.
     for i in range(EVENT_MEMORY):
         index = (receiver.current + EVENT_MEMORY - i) % EVENT_MEMORY if receiver.current >= 0 else i
@@ -313,6 +321,7 @@ cdef int event_poll(EventReceiver* receiver, int64_t now_ns, EventReport* report
     """Apply the time-out; call it each tick. Writes at most one report, returns their number."""
     cdef Transition step
     if receiver.state != STATE_PRESSED:
+        _forget(receiver, now_ns)
         return 0
     if now_ns - receiver.keys[receiver.current].heard_ns < <int64_t>TIMEOUT_MS * NS_PER_MS:
         return 0

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.rtp._jitter import Jitter
+from engine.rtp._source import Source
 
 AUDIO, MISSING, HELD, AGAIN = 1, 2, 4, 8
 MAX_FRAMES = 4
@@ -60,12 +61,18 @@ def test_each_sample_comes_at_most_once_and_in_order(
         (i * ptime_ms + delay + copy * 3, i) for i, (delay, copies) in enumerate(fates) for copy in range(copies)
     )
     buffer = Jitter()
+    source = Source(1, arrivals[0][1]) if arrivals else Source(1, 0)
     heard: list[int] = []
     at = 0
     for tick in range((len(fates) * ptime_ms + 800) // 20):
         while at < len(arrivals) and arrivals[at][0] <= tick * 20:
             i = arrivals[at][1]
-            buffer.put((first + i * step) & 0xFFFFFFFF, numbered(i * step, step), marker=marked and i == 0)
+            buffer.put(
+                (first + i * step) & 0xFFFFFFFF,
+                numbered(i * step, step),
+                marker=marked and i == 0,
+                in_order=source.receive(i) == 0,
+            )
             at += 1
         heard += take(buffer)
     assert heard == sorted(set(heard))

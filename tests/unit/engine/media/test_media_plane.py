@@ -156,8 +156,20 @@ def test_a_configuration_that_cannot_be_meant_is_refused(case: MediaCase, config
 
 def test_a_host_name_is_no_address(case: MediaCase) -> None:
     leg = case.plane.open_leg()
-    with pytest.raises(ValueError, match="example"):
+    with pytest.raises(MediaError, match="resolve names before"):
         case.configure(leg, case.peer(leg), remote=("example.org", 4000))
+
+
+def test_no_report_goes_to_an_unspecified_address(case: MediaCase) -> None:
+    # On Linux 0.0.0.0 would be this machine.
+    leg = case.plane.open_leg()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind(("127.0.0.1", 0))
+        here.setblocking(False)
+        case.configure(leg, case.peer(leg), remote=("0.0.0.0", here.getsockname()[1] - 1))
+        case.tick(400)
+        with pytest.raises(BlockingIOError):
+            here.recv(100)
 
 
 def test_a_leg_records_what_it_hears_and_only_when_asked(case: MediaCase) -> None:
