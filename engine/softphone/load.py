@@ -236,8 +236,9 @@ async def run_load(
             process.kill()
             await process.wait()
         raise
-    if process.returncode == 2:
-        raise SoftphoneError(errors.decode(errors="replace").strip().rpartition("\n")[2])
+    if process.returncode not in (0, 1) or not output:
+        told = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        raise SoftphoneError(f"the load generator did not run: {told or f'exit status {process.returncode}'}")
     return [LoadResult(**row) for row in json.loads(output)["calls"]]
 
 

@@ -177,6 +177,7 @@ class NativePhone:
     def call_changed(self, call: NativeCall, status: int, reason: str) -> None:
         """Tell of a call's state; its recording is complete before its end is told."""
         if call.state is CallState.CONFIRMED:
+            call.recording = self._card is not None
             self._start_recording(call)
         elif call.state is CallState.DISCONNECTED:
             self._end_keys(call)
