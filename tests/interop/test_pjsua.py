@@ -45,7 +45,21 @@ async def test_pjsip_pays_by_barging_in(tmp_path: Path, mode: KeyMode) -> None:
     assert decode_keys(samples) == "", "the engine sends no key back"
 
 
-async def test_pjsip_pays_by_ear_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "mode",
+    [
+        KeyMode.IN_BAND,
+        pytest.param(
+            KeyMode.INFO,
+            marks=pytest.mark.xfail(
+                strict=True,
+                reason="a key by INFO that ends a step stops the next step's prompt: "
+                "Call.info_digit stops playing after it passed the key on, not before",
+            ),
+        ),
+    ],
+)
+async def test_pjsip_pays_by_ear_alone(tmp_path: Path, mode: KeyMode) -> None:
     async with (
         running_engine(TOML, directory=tmp_path / "engine") as engine,
         Softphone(backend=BackendName.PJSUA) as phone,
@@ -53,9 +67,10 @@ async def test_pjsip_pays_by_ear_alone(tmp_path: Path) -> None:
         await phone.call(engine.uri())
         for keys in entries().values():
             await phone.wait_for_prompt()
-            await phone.keys(keys, mode=KeyMode.IN_BAND)
-        await phone.wait_state(CallState.DISCONNECTED, timeout_s=40)
+            await phone.keys(keys, mode=mode)
+        await phone.wait_state(CallState.DISCONNECTED, timeout_s=60)
         assert_paid(engine)
+        assert "error=timeout" not in engine.log, "every prompt was heard the first time"
 
 
 async def test_pjsip_holds_in_the_middle_and_pays(tmp_path: Path) -> None:
