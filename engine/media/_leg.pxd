@@ -5,9 +5,10 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from dsp._dtmf cimport DtmfParams, DtmfState, ToneGenState
 from engine.media._ring cimport Ring
 from engine.media._system cimport Address, Batch
+from engine.rtp._event_sender cimport EventSender
 from engine.rtp._jitter cimport JITTER_TICK, JitterBuffer
 from engine.rtp._source cimport RtpSource
-from engine.rtp._telephone_event cimport EventReceiver, EventSender
+from engine.rtp._telephone_event cimport EventReceiver
 
 
 cdef enum:

@@ -3,20 +3,17 @@
 Per tick: drain the RTP socket, take packets of the latched source with a negotiated payload type, feed telephone-events
 to their receiver and audio to the jitter buffer, then take one frame of media time for the DTMF detector and the tap.
 
-Symmetric RTP, against injection (RFC 4961, RFC 7362 §4): we send to the signalled address until a valid packet (RTP of
-version 2 with a negotiated payload type) came. The first valid source is latched; the signalled one takes over whenever
-it is heard. Once latched, others are counted and dropped, unless the latched source has been silent for 2 s, or they
-come from the same IP address with the SSRC that we follow (gateways that send events from a port of their own).
-A re-INVITE that names another address starts this anew.
+Whom the leg listens to is decided in ``_peer``.
 
 Nothing here allocates, waits or touches a Python object.
 """
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memset
+from libc.string cimport memset
 
 from dsp._dtmf cimport DTMF_END, DTMF_START, DtmfEvent, DtmfParams, dtmf_init, dtmf_lost, dtmf_process
 from dsp._g711 cimport alaw_decode, ulaw_decode
+from engine.media._peer cimport follow_source, from_our_peer, same_address, same_host
 from engine.media._ring cimport ring_push
 from engine.media._system cimport (
     BATCH,
@@ -38,7 +35,6 @@ from engine.rtp._jitter cimport (
     jitter_get,
     jitter_init,
     jitter_put,
-    jitter_restart,
 )
 from engine.rtp._packet cimport (
     PACKET_OK,
@@ -49,7 +45,7 @@ from engine.rtp._packet cimport (
     rtp_parse,
 )
 from engine.rtp._rtcp cimport RtcpSummary, rtcp_parse
-from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence, source_start
+from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence
 from engine.rtp._telephone_event cimport (
     EVENT_REPORTS,
     EVENT_START,
@@ -69,8 +65,6 @@ cdef enum:
     HELD_TICKS = 3
     MAX_DETECTOR_EVENTS = 12    # dtmf_max_events(TICK_SAMPLES)
 
-cdef int64_t RELATCH_NS = 2000000000
-cdef int64_t SOURCE_SILENT_NS = 100000000
 cdef int64_t NS_PER_MS = 1000000
 
 
@@ -94,60 +88,6 @@ cdef void playlist_end(LegState* leg, TickContext* context, bint completed, bint
     event.by_digit = by_digit
     leg.playlist = NULL
     emit(context, &event)
-
-
-cdef bint _same_address(const Address* a, const Address* b) noexcept nogil:
-    return memcmp(a, b, sizeof(Address)) == 0
-
-
-cdef bint _same_host(const Address* a, const Address* b) noexcept nogil:
-    return a.family == b.family and memcmp(a.ip, b.ip, sizeof(a.ip)) == 0
-
-
-cdef bint _from_our_peer(LegState* leg, const Address* source, uint32_t ssrc, int64_t now_ns) noexcept nogil:
-    """Apply the rules of symmetric RTP to a valid packet; latch where they say so."""
-    if leg.is_latched and _same_address(source, &leg.latched):
-        leg.latched_heard_ns = now_ns
-        return True
-    if (
-        leg.is_latched
-        and not _same_address(source, &leg.config.remote)
-        and now_ns - leg.latched_heard_ns <= RELATCH_NS
-    ):
-        return _same_host(source, &leg.latched) and leg.source.valid and leg.source.ssrc == ssrc
-    if leg.is_latched:
-        leg.counters.relatched += 1
-    leg.latched = source[0]
-    leg.is_latched = True
-    leg.latched_heard_ns = now_ns
-    return True
-
-
-cdef bint _follow(LegState* leg, const RtpHeader* header, int64_t now_ns) noexcept nogil:
-    """Tell whether an audio packet is of the stream that we play; change streams where the peer did.
-
-    A new SSRC takes over when the old one is silent, or with two packets in sequence and none of the old one between
-    (RFC 3550 A.1's MIN_SEQUENTIAL): two streams at once do not tear each other apart.
-    """
-    if not leg.source.valid:
-        source_start(&leg.source, header.ssrc, header.sequence)
-    elif header.ssrc != leg.source.ssrc:
-        if now_ns - leg.source_heard_ns <= SOURCE_SILENT_NS and not (
-            leg.has_candidate
-            and leg.candidate_ssrc == header.ssrc
-            and <uint16_t>(leg.candidate_sequence + 1) == header.sequence
-        ):
-            leg.has_candidate = True
-            leg.candidate_ssrc = header.ssrc
-            leg.candidate_sequence = header.sequence
-            return False
-        source_start(&leg.source, header.ssrc, header.sequence)
-        jitter_restart(&leg.jitter)
-        leg.last_sr = 0
-        leg.counters.ssrc_changes += 1
-    leg.has_candidate = False
-    leg.source_heard_ns = now_ns
-    return True
 
 
 cdef void _digit(
@@ -230,7 +170,7 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
     cdef JitterVerdict verdict
     cdef SequenceVerdict sequence
     cdef int32_t n = header.payload_length
-    if not _follow(leg, header, now_ns):
+    if not follow_source(leg, header, now_ns):
         leg.counters.dropped[DROP_SSRC] += 1
         return
     sequence = source_sequence(&leg.source, header.sequence)
@@ -260,8 +200,8 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
 
 cdef void _rtcp(LegState* leg, const uint8_t* data, int n, const Address* source, int64_t now_ns) noexcept nogil:
     cdef RtcpSummary summary
-    if not _same_host(source, &leg.config.remote_rtcp) and not (
-        leg.is_latched and _same_host(source, &leg.latched)
+    if not same_host(source, &leg.config.remote_rtcp) and not (
+        leg.is_latched and same_host(source, &leg.latched)
     ):
         leg.counters.dropped[DROP_SOURCE] += 1
         return
@@ -300,7 +240,7 @@ cdef void _datagram(
     if carries == CARRIES_NOTHING:
         leg.counters.dropped[DROP_PAYLOAD_TYPE] += 1
         return
-    if not _from_our_peer(leg, source, header.ssrc, now_ns):
+    if not from_our_peer(leg, source, header.ssrc, now_ns):
         leg.counters.dropped[DROP_SOURCE] += 1
         return
     leg.heard_ns = now_ns
@@ -446,7 +386,7 @@ cdef void leg_configure(
     LegState* leg, const LegConfig* config, const DtmfParams* params, int64_t now_ns
 ) noexcept nogil:
     """Take what SDP agreed on, first or again; the stream and its counters go on where they can."""
-    cdef bint moved = not leg.configured or not _same_address(&leg.config.remote, &config.remote)
+    cdef bint moved = not leg.configured or not same_address(&leg.config.remote, &config.remote)
     cdef bint other_clock = not leg.configured or leg.config.event_rate_hz != config.event_rate_hz
     if not leg.configured:
         jitter_init(&leg.jitter)

@@ -23,17 +23,17 @@ from engine.media._leg cimport (
     playlist_end,
 )
 from engine.media._system cimport Address, realtime_ns, send_datagram
-from engine.rtp._packet cimport RTP_HEADER_SIZE, rtp_build
-from engine.rtp._rtcp cimport RTCP_MAX_REPORT, ReceptionReport, SenderInfo, rtcp_build
-from engine.rtp._source cimport source_extended, source_fraction, source_lost
-from engine.rtp._telephone_event cimport (
-    EVENT_PAYLOAD_SIZE,
+from engine.rtp._event_sender cimport (
     SENDER_DONE,
     SENDER_MARKER,
     SENDER_PACKET,
     event_sender_start,
     event_sender_step,
 )
+from engine.rtp._packet cimport RTP_HEADER_SIZE, rtp_build
+from engine.rtp._rtcp cimport RTCP_MAX_REPORT, ReceptionReport, SenderInfo, rtcp_build
+from engine.rtp._source cimport source_extended, source_fraction, source_lost
+from engine.rtp._telephone_event cimport EVENT_PAYLOAD_SIZE
 
 cdef enum:
     SILENCE_PCMU = 0xFF

@@ -17,7 +17,8 @@ from itertools import count
 from typing import Literal
 
 from engine.errors import MediaError
-from engine.media._plane import ClockThread, LegCore, PlaylistCore
+from engine.media._handles import LegCore, PlaylistCore
+from engine.media._plane import ClockThread
 from engine.media.events import (
     DigitEnded,
     DigitReceived,

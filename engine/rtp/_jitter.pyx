@@ -151,6 +151,18 @@ cdef bint _all_known(const JitterBuffer* buffer, int64_t position, int32_t n) no
     return True
 
 
+cdef int64_t _anchor(JitterBuffer* buffer) noexcept nogil:
+    """Begin with a packet, one delay from now; return its media time."""
+    # Away from 0, so that reordered packets before the first one have a place.
+    cdef int64_t position = max(buffer.play, buffer.newest) + JITTER_RING
+    buffer.anchored = True
+    buffer.play = position
+    buffer.newest = position
+    buffer.wait = buffer.target
+    buffer.held = 0
+    return position
+
+
 cdef JitterVerdict jitter_put(
     JitterBuffer* buffer, uint32_t timestamp, bint marker, bint in_order, const int16_t* samples, int32_t n
 ) noexcept nogil:
@@ -166,13 +178,7 @@ cdef JitterVerdict jitter_put(
         buffer.overflow += 1
         return JITTER_OVERFLOW
     if not buffer.anchored:
-        buffer.anchored = True
-        # Away from 0, so that reordered packets before the first one have a place.
-        position = max(buffer.play, buffer.newest) + JITTER_RING
-        buffer.play = position
-        buffer.newest = position
-        buffer.wait = buffer.target
-        buffer.held = 0
+        position = _anchor(buffer)
         dry = False
     else:
         dry = buffer.held > 0

@@ -3,9 +3,6 @@ from typing import final
 from typing_extensions import Buffer
 
 def transitions() -> dict[tuple[int, int], tuple[int, int]]: ...
-def sender_packets(
-    code: int, timestamp: int, duration: int, *, step: int = 160, volume: int = 10
-) -> list[tuple[bool, int, bytes]]: ...
 
 @final
 class TelephoneEventReceiver:

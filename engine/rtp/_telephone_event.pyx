@@ -1,6 +1,6 @@
-"""RFC 4733 telephone-events: a receiver that gives each key exactly once, and a sender.
+"""A receiver of RFC 4733 telephone-events that gives each key exactly once.
 
-The receiver's laws:
+Its laws:
 
 - A key is a code and a stretch of RTP time of one SSRC. Its name on the wire is (SSRC, timestamp) (RFC 4733 §2.3).
 - Marker and sequence number decide nothing: the marker may be lost (§2.5.2.2), and the sequence says less than the
@@ -40,7 +40,6 @@ cdef enum:
     # ... or at the last whole packet before it, of up to 200 ms at 8 kHz.
     SEGMENT_SLACK = 1600
     LAST_DIGIT = 15             # D
-    END_PACKETS = 3             # §2.5.1.4
     # How far back a key's start is dated by the duration in its first packet heard.
     BACKDATE_MS = 1000
 
@@ -330,55 +329,6 @@ cdef int event_poll(EventReceiver* receiver, int64_t now_ns, EventReport* report
     return _report_end(receiver, &receiver.keys[receiver.current], now_ns, &reports[0])
 
 
-cdef void event_sender_start(
-    EventSender* sender, uint8_t code, uint8_t volume, uint32_t timestamp, uint32_t duration
-) noexcept nogil:
-    """Begin a key: `volume` 0 to 63 (dBm0 without its sign), `duration` in timestamp units."""
-    sender.active = True
-    sender.code = code
-    sender.volume = volume & 0x3F
-    sender.first = True
-    sender.ends_left = END_PACKETS
-    sender.timestamp = timestamp
-    sender.elapsed = 0
-    sender.left = duration if duration else 1
-
-
-cdef int event_sender_step(
-    EventSender* sender, uint32_t step, uint8_t* payload, uint32_t* timestamp
-) noexcept nogil:
-    """Let `step` units pass; return EventSenderFlags, with the packet's payload and timestamp where there is one."""
-    cdef uint32_t passed
-    cdef int flags = SENDER_PACKET
-    cdef bint ended = False
-    if not sender.active:
-        return 0
-    if sender.left:
-        passed = min(step, sender.left)
-        sender.elapsed += passed
-        sender.left -= passed
-        if sender.elapsed > SEGMENT and sender.left:
-            # §2.5.1.3: the next segment begins where the longest duration ends.
-            sender.timestamp += SEGMENT
-            sender.elapsed -= SEGMENT
-        sender.elapsed = min(sender.elapsed, <uint32_t>SEGMENT)
-    if sender.left == 0:
-        ended = True
-        sender.ends_left -= 1
-        if sender.ends_left == 0:
-            sender.active = False
-            flags |= SENDER_DONE
-    if sender.first:
-        flags |= SENDER_MARKER
-        sender.first = False
-    payload[0] = sender.code
-    payload[1] = <uint8_t>((0x80 if ended else 0) | sender.volume)
-    payload[2] = <uint8_t>(sender.elapsed >> 8)
-    payload[3] = <uint8_t>sender.elapsed
-    timestamp[0] = sender.timestamp
-    return flags
-
-
 def transitions():
     """Return the receiver's table as ``{(state, input): (next_state, action bits)}``, in the kernel's numbers."""
     cdef int state
@@ -450,19 +400,3 @@ cdef object _report(const EventReport* report):
         int(report.duration_ms),
         float(report.level_dbm0),
     )
-
-
-def sender_packets(uint8_t code, uint32_t timestamp, uint32_t duration, *, uint32_t step=160, uint8_t volume=10):
-    """Return the packets of one key as ``(marker, timestamp, payload)``, one for each `step` units, three ends."""
-    cdef EventSender sender
-    cdef uint8_t payload[EVENT_PAYLOAD_SIZE]
-    cdef uint32_t at = 0
-    cdef int flags
-    if code > LAST_DIGIT or volume > 63 or step == 0:
-        raise ValueError("a digit is 0 to 15, a volume 0 to 63, a step more than 0")
-    event_sender_start(&sender, code, volume, timestamp, duration)
-    packets = []
-    while sender.active:
-        flags = event_sender_step(&sender, step, payload, &at)
-        packets.append((bool(flags & SENDER_MARKER), int(at), bytes(payload[:EVENT_PAYLOAD_SIZE])))
-    return packets

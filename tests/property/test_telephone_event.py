@@ -13,7 +13,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.rtp._telephone_event import TelephoneEventReceiver, sender_packets
+from engine.rtp._event_sender import sender_packets
+from engine.rtp._telephone_event import TelephoneEventReceiver
 
 START, END = 1, 2
 

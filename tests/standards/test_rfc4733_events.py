@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pytest
 
 from engine.rtp import RtpPacket
-from engine.rtp._telephone_event import TelephoneEventReceiver, sender_packets
+from engine.rtp._event_sender import sender_packets
+from engine.rtp._telephone_event import TelephoneEventReceiver
 
 PT = 101
 SSRC = 0x11223344

@@ -1,0 +1,3 @@
+def sender_packets(
+    code: int, timestamp: int, duration: int, *, step: int = 160, volume: int = 10
+) -> list[tuple[bool, int, bytes]]: ...
