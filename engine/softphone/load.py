@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -255,6 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="local address")
     parser.add_argument("--json", action="store_true", help="print a JSON object with a row for each call")
     options = parser.parse_args(arguments)
+    # Two sockets a call: the usual soft limit of 1024 descriptors would end at 500.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         text = sys.stdin.read() if options.keys_file == "-" else Path(options.keys_file).read_text(encoding="ascii")
         generator = LoadGenerator(

@@ -350,9 +350,13 @@ class PjsuaPhone:
             if call.isActive():
                 call.answer(_parameters(180))
         for call in list(self._calls.values()):
-            self._flush(call)
-            self._listen(call)
-            self._press_due_keys(call)
+            try:
+                with _failing("the call is in a state that was not expected"):
+                    self._flush(call)
+                    self._listen(call)
+                    self._press_due_keys(call)
+            except SoftphoneError as error:
+                self._emit(Failure(message=str(error)))
 
     def _flush(self, call: _Call) -> None:
         """Emit what the call's callbacks noted."""

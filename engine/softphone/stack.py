@@ -217,7 +217,7 @@ class NativeStack:
                     ours, media = answer(call.offer_received, call.local)
                     self._configure(call, media)
                 self.endpoint.answer(call.session, ours, now)
-            except NoCommonMedia:
+            except (NoCommonMedia, MediaError):
                 self.endpoint.reject(call.session, 488, now)
         self._flush()
 
@@ -349,7 +349,7 @@ class NativeStack:
                 self._configure(call, media)
             if call.media is None:
                 raise NoCommonMedia("no answer")
-        except SipError:
+        except (SipError, MediaError):
             # §13.2.2.4: an answer that cannot be used is acknowledged, and the call ended.
             self.endpoint.hang_up(call.session, time.monotonic(), reason="no common media")
             return
@@ -362,11 +362,11 @@ class NativeStack:
         local = call.local.bumped()
         try:
             ours, media = answer(offer, local)
-        except NoCommonMedia:
+            self._configure(call, media)
+        except (NoCommonMedia, MediaError):
             self.endpoint.refuse_offer(call.session, 488, now)
             return
         call.local = local
-        self._configure(call, media)
         self.endpoint.answer_offer(call.session, ours, now)
 
     def _configure(self, call: NativeCall, media: MediaParameters) -> None:

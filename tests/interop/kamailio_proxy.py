@@ -38,9 +38,7 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
 modparam("usrloc", "db_mode", 0)
-modparam("registrar", "min_expires", {min_expires})
 modparam("auth", "algorithm", "{algorithm}")
-modparam("auth", "nonce_expire", {nonce_expire_s})
 modparam("tm", "fr_inv_timer", 30000)
 
 request_route {{
@@ -104,9 +102,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def running_kamailio(
-    directory: Path, *, algorithm: str = "MD5", min_expires: int = 0, nonce_expire_s: int = 300
-) -> AsyncIterator[Proxy]:
+async def running_kamailio(directory: Path, *, algorithm: str = "MD5") -> AsyncIterator[Proxy]:
     """Run Kamailio on a free port; ``algorithm`` is the digest's (``MD5`` or ``SHA-256``)."""
     directory.mkdir(parents=True)
     port = free_port()
@@ -117,8 +113,6 @@ async def running_kamailio(
             port=port,
             realm="paytone.test",
             algorithm=algorithm,
-            min_expires=min_expires,
-            nonce_expire_s=nonce_expire_s,
             passwords=passwords,
         )
     )
