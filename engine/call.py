@@ -118,10 +118,12 @@ class Call:
         self._offer_sent: SessionDescription | None = None
         self._media: MediaParameters | None = None
         self._merger = DigitMerger()
+        self._far_end: tuple[str, int] | None = None
         self._program = make_program(self)
         self._started_at = context.now()
         self._interruptible = False
         self._set_up = False
+        self._hanging_up = False
         self._confirmed = False
         self._ended: str | None = None
         self._recorded = asyncio.Event()
@@ -171,6 +173,11 @@ class Call:
 
     def _configure(self, media: MediaParameters) -> None:
         assert self._leg is not None
+        far_end = (media.remote_address, media.remote_rtp_port)
+        if media.event_receive_pt is None or far_end != self._far_end:
+            # Somebody else may be there now, who sends tones and no events.
+            self._merger.events_withdrawn()
+        self._far_end = far_end
         self._leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
@@ -317,8 +324,12 @@ class Call:
 
     def hang_up(self, reason: str) -> None:
         """End the session from our side; a no-op when it is over."""
-        if self._ended is None:
-            self._context.signalling.hang_up(self.session, reason)
+        if self._ended is not None or self._hanging_up:
+            return
+        self._hanging_up = True
+        self._context.signalling.hang_up(self.session, reason)
+        # A peer that does not answer the BYE keeps the session for 64*T1; the payment is over now.
+        self._program.hang_up(self._context.now())
 
     def _finish(self, cause: str) -> None:
         if self._ended is not None:

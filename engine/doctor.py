@@ -7,7 +7,6 @@ import importlib.util
 import os
 import resource
 import shutil
-import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -237,6 +236,4 @@ async def _environment(config: Config) -> Finding:
             detail=f"not set: {', '.join(missing)}",
             remedy="export them before starting",
         )
-    return Finding(
-        subject="environment", verdict="ok", detail=f"{socket.gethostname()}: every variable that is named is set"
-    )
+    return Finding(subject="environment", verdict="ok", detail="every variable that is named is set")
