@@ -45,7 +45,9 @@ run: $(VENV)/.built  ## Start the engine, show two payments being taken, keep se
 	$(BIN)/paytone demo $(ARGS)
 
 test: $(VENV)/.built  ## Run the tests (unit, standards, property, end to end)
-	$(BIN)/python -m pytest -q -m "not interop and not soak" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m "not e2e and not interop and not soak" $(ARGS)
+	@# Calls run in real time: one after the other, with the processor to themselves.
+	$(BIN)/python -m pytest -q -m "e2e and not interop and not soak" $(ARGS)
 
 interop: $(VENV)/.built  ## Run the tests against baresip, SIPp, Kamailio and pjsua2
 	@deploy/system-packages --interop

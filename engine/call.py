@@ -121,7 +121,6 @@ class Call:
         self._far_end: tuple[str, int] | None = None
         self._program = make_program(self)
         self._started_at = context.now()
-        self._interruptible = False
         self._set_up = False
         self._hanging_up = False
         self._confirmed = False
@@ -263,14 +262,11 @@ class Call:
             self.confirmed(event)
 
     def info_digit(self, event: InfoDigitReceived) -> None:
-        """Take a key that came as SIP INFO."""
+        """Take a key that came as SIP INFO; it stops a prompt by the program's word, not in the media thread."""
         now = self._context.now()
         self._digit(
             DigitReceived(leg_id=self.leg_id or 0, code=event.event, source=DigitSource.INFO, at=now, level_dbm0=0.0)
         )
-        # A key stops a prompt; for the other two sources the media thread has done so by itself.
-        if self._leg is not None and self._interruptible:
-            self._leg.stop_playing()
 
     def ended(self, event: SessionEnded) -> None:
         """The session is over, whoever ended it."""
@@ -308,7 +304,6 @@ class Call:
         if self._leg is None or self._ended is not None:
             self._program.play_finished(token, False, self._context.now())
             return
-        self._interruptible = interruptible
         self._leg.play(clips, token=token, interruptible=interruptible)
 
     def stop_playing(self) -> None:

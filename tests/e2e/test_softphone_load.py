@@ -12,7 +12,7 @@ from engine.softphone.load import run_load
 from tests.support.caller import VISA, expiry
 from tests.support.engine import DEFAULT_TOML, running_engine
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.asyncio]
 
 CALLS = 6
 

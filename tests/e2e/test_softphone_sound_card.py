@@ -16,6 +16,7 @@ from tests.support.recording import decode_keys, key_tones, level_dbm0, read_wav
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.soak,
     pytest.mark.asyncio,
 ]
 needs_pjsua2 = pytest.mark.skipif(
