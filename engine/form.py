@@ -82,9 +82,7 @@ class FormPrompts:
                 try:
                     self._custom[(locale, prompt.say or prompt.play)] = await self._render(form, prompt, locale)
                 except PromptError as error:
-                    raise ConfigError(
-                        str(error), where=f"form.{name}.prompt[{index}]", remedy=error.remedy
-                    ) from None
+                    raise ConfigError(str(error), where=f"form.{name}.prompt[{index}]", remedy=error.remedy) from None
             try:
                 warning = await self._store.prepare(locale)
             except PromptError as error:
