@@ -160,9 +160,9 @@ def _sqlite_engine(url: URL, path: str, busy_timeout_s: float) -> AsyncEngine:
         # One connection for good: every new one would be another, empty database.
         engine = create_async_engine(url, hide_parameters=True, poolclass=StaticPool)
     else:
-        _restrict(path)
         # One connection: SQLite has one writer anyway, and transactions never meet each other's locks.
         engine = create_async_engine(url, hide_parameters=True, pool_size=1, max_overflow=0)
+        _restrict(path)  # after the driver was found, or a misspelt URL would leave an empty file
 
     @event.listens_for(engine.sync_engine, "connect")
     def _on_connect(connection: Any, _record: ConnectionPoolEntry) -> None:
