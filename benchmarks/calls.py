@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.softphone.load import LoadResult, run_load
-
 from tests.support.engine import DEFAULT_TOML, RunningEngine, running_engine
 
 __all__ = ("Measurement", "main")
