@@ -196,16 +196,8 @@ class Call:
 
     def confirmed(self, event: SessionConfirmed) -> None:
         """ACK arrived: the program begins."""
-        if self._offer_sent is not None and self._media is None:
-            try:
-                if event.answer is None:
-                    raise NoCommonMedia("the ACK brought no answer to our offer")
-                self._media = accept_answer(self._offer_sent, event.answer)
-            except SipError as error:
-                log.info("a call ends: %s", error, extra=fields(call=self.call_id))
-                self.hang_up("no common media")
-                return
-            self._configure(self._media)
+        if not self._take_answer(event):
+            return
         assert self._media is not None
         self._confirmed = True
         log.info("call answered", extra=fields(call=self.call_id, form=self.form_name, codec=self._media.codec))
@@ -224,12 +216,7 @@ class Call:
     def offered(self, event: OfferReceived | OfferRequested) -> None:
         """Answer a re-INVITE: hold, resume, another address or codec; keep the old session when it cannot be had."""
         assert self._local is not None
-        local = LocalCapabilities(
-            address=self._local.address,
-            rtp_port=self._local.rtp_port,
-            session_id=self._local.session_id,
-            session_version=self._local.session_version + 1,
-        )
+        local = self._local.bumped()
         try:
             if isinstance(event, OfferRequested):
                 ours = self._offer_sent = make_offer(local)
@@ -245,14 +232,23 @@ class Call:
 
     def reconfirmed(self, event: SessionConfirmed) -> None:
         """ACK of a re-INVITE: take the answer to an offer of ours, if there was one."""
-        if self._media is None and self._offer_sent is not None and event.answer is not None:
-            try:
-                self._media = accept_answer(self._offer_sent, event.answer)
-            except SipError as error:
-                log.info("a call ends: %s", error, extra=fields(call=self.call_id))
-                self.hang_up("no common media")
-                return
-            self._configure(self._media)
+        if event.answer is not None:
+            self._take_answer(event)
+
+    def _take_answer(self, event: SessionConfirmed) -> bool:
+        """Take the answer in an ACK to an offer of ours that has none yet; hang up and return False if it is no use."""
+        if self._offer_sent is None or self._media is not None:
+            return True
+        try:
+            if event.answer is None:
+                raise NoCommonMedia("the ACK brought no answer to our offer")
+            self._media = accept_answer(self._offer_sent, event.answer)
+        except SipError as error:
+            log.info("a call ends: %s", error, extra=fields(call=self.call_id))
+            self.hang_up("no common media")
+            return False
+        self._configure(self._media)
+        return True
 
     def acknowledged(self, event: SessionConfirmed) -> None:
         """Pass an ACK to the set-up or to the re-INVITE that it belongs to."""
