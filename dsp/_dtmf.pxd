@@ -1,4 +1,4 @@
-"""DTMF detector and oscillator for the media plane: plain structs, no allocation, no Python object, no GIL.
+"""DTMF detector for the media plane: a plain struct, no allocation, no Python object, no GIL.
 
 A detector is one `DtmfState`, which may be embedded in another struct. Input is int16 at 8 kHz in pieces of any length;
 the events do not depend on how it was cut.
@@ -7,10 +7,13 @@ the events do not depend on how it was cut.
 from libc.stdint cimport int16_t, int64_t
 
 from dsp._tonefit cimport ToneMix
+from dsp._window cimport ToneAnalysis, ToneLimits, ToneWindow
 
 cdef enum:
     DTMF_START = 1  # a key is confirmed; `end` is -1
     DTMF_END = 2  # it was released; `end` is where
+    DTMF_PROVISIONAL = 3  # the front end hears one, not yet confirmed; only with params.provisional
+    DTMF_WITHDRAWN = 4  # and it was none
 
 cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile
     double min_level_dbm0
@@ -28,46 +31,61 @@ cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile
     int windows_to_confirm
     int pause_blocks
     int max_lost_samples
+    int provisional
 
 cdef struct DtmfEvent:
-    int kind  # DTMF_START, DTMF_END
+    int kind  # DTMF_START, DTMF_END, DTMF_PROVISIONAL, DTMF_WITHDRAWN
     int digit  # RFC 4733 event code: 0-9, 10 '*', 11 '#', 12-15 A-D
     int64_t start  # samples since dtmf_init, lost ones included
     int64_t end
-    float low_dbm0  # level of each tone, of a START as measured at confirmation
+    float low_dbm0  # level of each tone, as measured at confirmation
     float high_dbm0
+    float low_offset  # deviation of its frequency, a ratio
+    float high_offset
+    float confidence  # 0 to 1
+
+cdef struct DtmfTrace:
+    double* rows
+    int n
+    int max_rows
 
 cdef struct DtmfState:
     DtmfParams params
     # What params says, in the units of the loop.
-    double min_power
     double[4] twist_power  # high / low power: min, max, min when pure, max when pure
-    # Input.
-    int64_t position  # samples taken, of `x` the pending ones included
-    int fill  # pending samples
-    int warm  # 0 until the filter has a block of history after a loss
-    float[80] x
-    # The last blocks, as rings.
-    int newest
-    int valid  # blocks in the window that have no gap between them
-    float[200] y
-    float[80] bank
-    float[40] power
-    float[8] energy  # filtered; eight blocks, to date the start of a tone
-    float[8] energy_raw  # unfiltered
-    int newest_energy
-    # Energy floors of a window by minimum statistics: four slots of 250 ms, filtered and below the band.
+    float[2] gate_twist
+    float gate_least
+    # Input: a ring of 10 ms blocks, the one being filled included.
+    int64_t position  # samples taken, pending ones included
+    int fill
+    int head
+    int known  # whole blocks in the ring that have no gap between them
+    int gap  # 1: what came before them was lost; 0: it was silence
+    int16_t[640] hist
+    # Front end: every block.
+    int open  # the analysis runs
+    int quiet  # blocks since one passed
+    int gate_key  # of the last block when it passed, else -1
+    int shown  # provisional key, or -1
+    int credit  # fits that hostile audio may still have, in halves
+    float last_band
+    float last_below
+    # Energy floors by minimum statistics: four slots of 250 ms, in the band and below it, of two blocks.
     int slot
-    int slot_hops
+    int slot_blocks
     int floor_known
     float[4] floor_slots
     float[4] below_slots
-    float floor
-    float below_floor
+    float gate_floor
+    ToneLimits limits
+    ToneAnalysis analysis  # only while it runs
+    DtmfTrace* trace  # where windows are written down; NULL but in tuning
     # Debounce.
     int state
     int candidate
     int candidate_windows
+    double candidate_score
+    int missed
     int digit
     int64_t start
     int64_t end
@@ -79,6 +97,8 @@ cdef struct DtmfState:
     ToneMix mix
     double low_peak
     double high_peak
+    ToneWindow heard  # the window that confirmed the key
+    double confidence
     # Events that found no room in `out`; 0 when max_out >= dtmf_max_events(n).
     int overflow
 
@@ -93,18 +113,3 @@ cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent
 # n samples were lost: input of its own kind, not a block of zeros. A held key is held over a short loss, and ends with
 # the next samples after a long one.
 cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil
-
-# An oscillator that keys a digit into audio, sample-continuous over any cut.
-cdef struct ToneGenState:
-    double[2] re  # amplitude included
-    double[2] im
-    double[2] step_re
-    double[2] step_im
-    int left  # samples still to come; 0: silent
-    int done
-    int ramp  # samples of raised cosine at each end
-
-# level_dbm0 per tone; ramp: samples of raised cosine at each end, at most half of on_samples.
-cdef void dtmf_tone_start(ToneGenState* tone, int code, double level_dbm0, int on_samples, int ramp) noexcept nogil
-# Mix the tone into out, saturating; returns how many samples had tone in them.
-cdef int dtmf_tone_fill(ToneGenState* tone, int16_t* out, int n) noexcept nogil

@@ -1,65 +1,72 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-# Safe without checks: rings are indexed modulo their length, `fill` stays below TONE_BLOCK, table rows come from enums.
-"""DTMF detector and oscillator. What a key is, and every threshold: `dsp.dtmf.DtmfProfile`.
+# Safe without checks: rings are indexed modulo their length, `fill` stays below GATE_BLOCK, table rows come from enums.
+"""DTMF detector. What a key is, and every threshold: `dsp.dtmf.DtmfProfile`.
 
-A block is 5 ms, a window its last five. Each window gets a verdict (which digit, or none); the table of `dsp.debounce`,
-copied into two arrays below, turns verdicts into one START and one END a key.
+The front end (`dsp._gate`) looks at every 10 ms. Where two blocks in a row could be the same key, the analysis
+(`dsp._window`) begins some blocks before them and runs until all is quiet again: each 5 ms it looks at the last 25 ms,
+fits two tones where that is worth it, and the window gets a verdict (which digit, or why none). The table of
+`dsp.debounce`, copied into two arrays below, turns verdicts into one START and one END a key.
 """
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.math cimport cos, fabs, hypot, log10, sin
+from libc.math cimport fabs, log10
 from libc.stdint cimport int16_t, int64_t, uint8_t
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memset
 
+from dsp._gate cimport GATE_BLOCK, GateBlock, gate_block
 from dsp._tonefit cimport (
-    BIN_GAIN,
-    BIN_OMEGA,
-    TONE_BINS,
+    KEY_CODE,
     TONE_BLOCK,
     TONE_BLOCKS,
     TONE_DELAY,
-    TONE_HISTORY,
-    TONE_WINDOW,
+    TONE_RING,
     TonePair,
-    tone_block,
-    tone_coarse,
-    tone_fit,
+    tone_amplitudes,
     tone_mix,
+)
+from dsp._window cimport (
+    ToneAnalysis,
+    ToneWindow,
+    analysis_begin,
+    analysis_block,
+    analysis_lost,
+    window_clipping,
+    window_course,
+    window_fit,
+    window_opens,
 )
 
 from dsp.debounce import TRANSITIONS as _TRANSITIONS, Action as _Action, Input as _Input, State
 
-cdef double PI = 3.141592653589793
 cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 32767
 cdef enum:
-    ENERGY_RING = 8
+    HIST_BLOCKS = 8
+    LEAD_BLOCKS = 4  # of 10 ms that the analysis looks back when it begins, the two that opened it included
+    CLOSE_BLOCKS = 3  # of 10 ms without a candidate that end it
     FLOOR_SLOTS = 4
-    FLOOR_SLOT_HOPS = 50  # 250 ms; four of them remember a second
-    FLOOR_FIRST_HOPS = 10  # 50 ms of listening before the floor is believed
+    FLOOR_SLOT_BLOCKS = 25  # 250 ms; four of them remember a second
+    FLOOR_FIRST_BLOCKS = 5  # 50 ms of listening before the floor is believed
     LOST_CAP = 1000000  # samples; far above any max_lost_samples
-# The minimum over a second lies below the mean of steady noise: 192 degrees of freedom, 200 draws.
+    # Hostile audio: a fit for every two blocks of 5 ms in the long run, eighteen at once. A key needs two to six.
+    CREDIT_FIT = 2
+    CREDIT_CAP = 36
+    BANK_PIECE = 480  # samples of a channel at a time, 60 ms: all that a frame of RTP has
+    BANK_EVENTS = 28  # dtmf_max_events(BANK_PIECE)
+# The minimum over a second lies below the mean of steady noise: 136 degrees of freedom, 100 draws.
 cdef double FLOOR_TO_MEAN = 1.4
 # Hum is a few cycles in a window, so its energy varies more than that of noise.
 cdef double BELOW_TO_MEAN = 2.0
-# The cheap gate: this much of a window's energy (above the floor) in its best low and its best high bin.
-cdef double GATE_SHARE = 0.7
-# And no block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
-cdef double GATE_FLAT = 0.06
-# Nor more energy below the band than this, the steady part apart; the filter's ripple alone may show as 0.2.
-cdef double GATE_BELOW = 0.6
-# Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
-cdef double COARSE_TOLERANCE = 0.045
+# A block opens the analysis with this much of its energy (above the floor) in its best low and its best high bin: a
+# tone 1.9 % off keeps 0.73 in 10 ms.
+cdef double GATE_SHARE = 0.6
+cdef double GATE_MARGIN_DB = 3.0
+# From the front end's unit (a 128th of the block's sum of squares) to a window of TONE_WINDOW samples, from two blocks.
+cdef double GATE_TO_WINDOW = 128.0 * 200.0 / 160.0
+cdef double GATE_SINE = 0.3125  # a sine of peak 1 in the front end's unit
 # A held tone is there while both of its tones are above this part of their level, and explain that of the energy.
 cdef double HELD_PEAK = 0.35
 cdef double HELD_SHARE = 0.3
-
-KEY_CODES = (1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15)
-cdef int[16] KEY_CODE = KEY_CODES  # RFC 4733 section 3.2 code of low row * 4 + high column
-cdef int[16] CODE_KEY
-for _key, _code in enumerate(KEY_CODES):
-    CODE_KEY[_code] = _key
-
 
 # The members of dsp.debounce, in their order.
 cdef enum:
@@ -81,6 +88,20 @@ for _state in State:
         NEXT_STATE[<int>_state][<int>_input] = _TRANSITIONS.get((_state, _input), (_state, _Action.NONE))[0]
         ACTION[<int>_state][<int>_input] = _TRANSITIONS.get((_state, _input), (_state, _Action.NONE))[1]
 
+# Why a window is no key; the first limit it breaks.
+REASONS = (
+    "key", "level", "floor", "residual", "low frequency", "high frequency", "twist", "below the band", "not flat",
+)
+cdef enum:
+    KEY, LEVEL, FLOOR, RESIDUAL, LOW_FREQUENCY, HIGH_FREQUENCY, TWIST, BELOW, NOT_FLAT
+TRACE_FIELDS = (
+    "position", "digit", "reason", "residual", "floor", "low_offset", "high_offset", "high_minus_low_db", "flat_min",
+    "flat_max", "low_slope", "high_slope", "below", "below_floor", "low_dbm0", "high_dbm0", "low_before",
+    "high_before", "age", "plateau", "intermodulation",
+)
+cdef enum:
+    TRACE_COLUMNS = 21
+
 
 cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     # The same figures, with their sources, are dsp.dtmf.ITU_Q24; a test compares them.
@@ -99,6 +120,11 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.windows_to_confirm = 2
     params.pause_blocks = 4
     params.max_lost_samples = 480
+    params.provisional = 0
+
+
+cdef inline double _power(double db) noexcept nogil:
+    return 10.0 ** (db / 10)
 
 
 cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
@@ -107,168 +133,171 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
     memset(state, 0, sizeof(DtmfState))
     state.params = params[0]
     peak = 32767.0 * 10.0 ** ((params.min_level_dbm0 - FULL_SCALE_SINE_DBM0) / 20)
-    state.min_power = peak * peak
-    state.twist_power[0] = 10.0 ** (params.min_high_minus_low_db / 10)
-    state.twist_power[1] = 10.0 ** (params.max_high_minus_low_db / 10)
-    state.twist_power[2] = 10.0 ** (params.pure_min_high_minus_low_db / 10)
-    state.twist_power[3] = 10.0 ** (params.pure_max_high_minus_low_db / 10)
-    # What came before the first sample was silence: the filter's history is right as it is, all zero.
-    state.warm = 1
-    state.newest = TONE_BLOCKS - 1
-    state.newest_energy = ENERGY_RING - 1
+    state.limits.min_power = peak * peak
+    state.limits.min_signal_to_floor = params.min_signal_to_floor
+    state.limits.max_below = params.max_below_band
+    state.twist_power[0] = params.min_high_minus_low_db
+    state.twist_power[1] = params.max_high_minus_low_db
+    state.twist_power[2] = params.pure_min_high_minus_low_db
+    state.twist_power[3] = params.pure_max_high_minus_low_db
+    state.gate_twist[0] = <float>_power(params.pure_min_high_minus_low_db - GATE_MARGIN_DB)
+    state.gate_twist[1] = <float>_power(params.pure_max_high_minus_low_db + GATE_MARGIN_DB)
+    state.gate_least = <float>(0.5 * GATE_SINE * peak * peak)
+    state.gate_key = -1
+    state.shown = -1
+    state.credit = CREDIT_CAP
     for i in range(FLOOR_SLOTS):
-        state.floor_slots[i] = 3e38
-        state.below_slots[i] = 3e38
+        state.floor_slots[i] = <float>3e38
+        state.below_slots[i] = <float>3e38
 
 
 cdef inline double _dbm0(double peak) noexcept nogil:
     return 20 * log10(peak / 32767.0 + 1e-9) + FULL_SCALE_SINE_DBM0
 
 
-cdef void _track_floor(DtmfState* state, float energy, float energy_raw) noexcept nogil:
-    """Follow the least energy of a window in the last second, in the band and below it."""
-    cdef float below = energy_raw - energy if energy_raw > energy else 0
+cdef void _track_floor(DtmfState* state, float band, float below) noexcept nogil:
+    """Follow the least energy of two blocks in the last second, in the band and below it."""
+    cdef float least, least_below
     cdef int i
-    if state.slot_hops == FLOOR_SLOT_HOPS:
-        state.slot_hops = 0
+    if state.slot_blocks == FLOOR_SLOT_BLOCKS:
+        state.slot_blocks = 0
         state.slot = (state.slot + 1) % FLOOR_SLOTS
-        state.floor_slots[state.slot] = energy
+        state.floor_slots[state.slot] = band
         state.below_slots[state.slot] = below
-    state.slot_hops += 1
-    if energy < state.floor_slots[state.slot]:
-        state.floor_slots[state.slot] = energy
+    state.slot_blocks += 1
+    if band < state.floor_slots[state.slot]:
+        state.floor_slots[state.slot] = band
     if below < state.below_slots[state.slot]:
         state.below_slots[state.slot] = below
-    if state.floor_known < FLOOR_FIRST_HOPS:
+    if state.floor_known < FLOOR_FIRST_BLOCKS:
         state.floor_known += 1
         return
-    state.floor = state.floor_slots[0]
-    state.below_floor = state.below_slots[0]
+    least = state.floor_slots[0]
+    least_below = state.below_slots[0]
     for i in range(1, FLOOR_SLOTS):
-        if state.floor_slots[i] < state.floor:
-            state.floor = state.floor_slots[i]
-        if state.below_slots[i] < state.below_floor:
-            state.below_floor = state.below_slots[i]
+        if state.floor_slots[i] < least:
+            least = state.floor_slots[i]
+        if state.below_slots[i] < least_below:
+            least_below = state.below_slots[i]
+    state.gate_floor = <float>(0.5 * FLOOR_TO_MEAN) * least
+    state.limits.floor = GATE_TO_WINDOW * least
+    state.limits.below_floor = BELOW_TO_MEAN * GATE_TO_WINDOW * least_below
 
 
-cdef int _nearest(double omega, int first, double* deviation) noexcept nogil:
-    """Bin of the group that starts at `first` whose frequency is nearest by ratio, and the ratio less one."""
-    cdef int i, best = first
-    cdef double d
-    deviation[0] = 9
-    for i in range(first, first + 4):
-        d = fabs(omega / BIN_OMEGA[i] - 1)
-        if d < deviation[0]:
-            deviation[0] = d
-            best = i
-    return best
-
-
-cdef int _gate(DtmfState* state, double energy, int* bins) noexcept nogil:
-    """Say whether the window is worth a fit; `bins` gets its strongest low and high bin."""
-    cdef float[8] power
-    cdef double low, high
-    cdef int i, k
-    for k in range(TONE_BINS):
-        power[k] = state.power[k]
-    for i in range(1, TONE_BLOCKS):
-        for k in range(TONE_BINS):
-            power[k] += state.power[TONE_BINS * i + k]
-    bins[0] = 0
-    bins[1] = 4
+cdef int _gate_key(const DtmfState* state, const GateBlock* block, float band) noexcept nogil:
+    """Say which key a block of 10 ms could be part of: row * 4 + column, or -1."""
+    cdef const float* p = &block.bins[0]
+    cdef int low = 0, high = 4, k
+    cdef float low_power = p[0], high_power = p[4], tones
     for k in range(1, 4):
-        if power[k] > power[bins[0]]:
-            bins[0] = k
-        if power[k + 4] > power[bins[1]]:
-            bins[1] = k + 4
-    # A tone on the bin gives (20 peak)^2 in each of the five blocks; half is left for one that is off and for noise.
-    low = power[bins[0]] / 2000.0
-    high = power[bins[1]] / 2000.0
-    if low < 0.5 * state.min_power or high < 0.5 * state.min_power:
-        return 0
-    if 0.5 * TONE_WINDOW * (low + high) < GATE_SHARE * (energy - state.floor):
-        return 0
-    return 0.5 * TONE_WINDOW * (low + high) > state.params.min_signal_to_floor * state.floor
-
-
-cdef int _judge(DtmfState* state, TonePair* pair, double energy_raw) noexcept nogil:
-    """Test a fitted window against the profile: a digit's RFC 4733 code, or -1."""
-    cdef DtmfParams* p = &state.params
-    cdef double low_off, high_off, low, high, residual, below, share
-    cdef int low_bin = _nearest(pair.low_omega, 0, &low_off)
-    cdef int high_bin = _nearest(pair.high_omega, 4, &high_off)
-    cdef int pure
-    low = pair.low_peak / BIN_GAIN[low_bin]
-    high = pair.high_peak / BIN_GAIN[high_bin]
-    low *= low
-    high *= high
-    if low < state.min_power or high < state.min_power:
-        return -1
-    # Steady noise is forgiven, up to the floor it had before; a voice is not, for its floor is the pause before it.
-    residual = pair.residual_energy - FLOOR_TO_MEAN * state.floor
-    share = residual / pair.tone_energy
-    pure = share < p.pure_residual
-    if share > p.max_residual or pair.tone_energy < p.min_signal_to_floor * state.floor:
-        return -1
-    if low_off > (p.pure_frequency_tolerance if pure else p.frequency_tolerance):
-        return -1
-    if high_off > (p.pure_frequency_tolerance if pure else p.frequency_tolerance):
-        return -1
-    if high < low * state.twist_power[2 if pure else 0] or high > low * state.twist_power[3 if pure else 1]:
-        return -1
-    if pair.flat_min < 1 - p.max_amplitude_step or pair.flat_max > 1 + p.max_amplitude_step:
-        return -1
-    # A vowel has its strength below the band. Dial tone and mains have it there too, but steadily.
-    below = energy_raw - 0.5 * TONE_WINDOW * (low + high) - pair.residual_energy - BELOW_TO_MEAN * state.below_floor
-    if below > p.max_below_band * pair.tone_energy:
-        return -1
-    state.low_bin = low_bin
-    state.high_bin = high_bin
-    return KEY_CODE[4 * low_bin + high_bin - 4]
-
-
-cdef int _window(DtmfState* state, TonePair* pair, int learn) noexcept nogil:
-    """Judge the last five blocks: a digit's code, or -1."""
-    cdef float[200] y
-    cdef int[2] bins
-    cdef double energy = 0, energy_raw = 0, least = 3e38, low_off, high_off
-    cdef int i, row, verdict = -1
-    for i in range(TONE_BLOCKS):
-        row = (state.newest_energy - i) & (ENERGY_RING - 1)
-        energy += state.energy[row]
-        energy_raw += state.energy_raw[row]
-        if state.energy[row] < least:
-            least = state.energy[row]
+        if p[k] > low_power:
+            low_power = p[k]
+            low = k
+        if p[4 + k] > high_power:
+            high_power = p[4 + k]
+            high = 4 + k
+    tones = low_power + high_power
     if (
-        least > GATE_FLAT * energy
-        and energy_raw - BELOW_TO_MEAN * state.below_floor < (1 + GATE_BELOW + state.params.max_below_band) * energy
-        and _gate(state, energy, bins)
+        low_power < state.gate_least
+        or high_power < state.gate_least
+        or tones < <float>GATE_SHARE * (band - state.gate_floor)
+        or high_power < low_power * state.gate_twist[0]
+        or high_power > low_power * state.gate_twist[1]
     ):
-        row = (state.newest + 1) % TONE_BLOCKS
-        tone_coarse(state.bank, row, bins[0], bins[1], pair)
-        _nearest(pair.low_omega, 0, &low_off)
-        _nearest(pair.high_omega, 4, &high_off)
-        if low_off < COARSE_TOLERANCE and high_off < COARSE_TOLERANCE:
-            for i in range(TONE_BLOCKS):
-                memmove(&y[TONE_BLOCK * i], &state.y[TONE_BLOCK * row], TONE_BLOCK * sizeof(float))
-                row = (row + 1) % TONE_BLOCKS
-            if tone_fit(y, pair):
-                verdict = _judge(state, pair, energy_raw)
-    if verdict < 0 and learn:
-        _track_floor(state, <float>energy, <float>energy_raw)
-    return verdict
+        return -1
+    return 4 * low + high - 4
+
+
+cdef int _verdict(const DtmfState* state, const ToneAnalysis* a, TonePair* pair, ToneWindow* w) noexcept nogil:
+    """Test a fitted window against the profile."""
+    cdef const DtmfParams* p = &state.params
+    cdef double residual, tolerance
+    cdef int pure
+    if w.low_peak * w.low_peak < state.limits.min_power or w.high_peak * w.high_peak < state.limits.min_power:
+        return LEVEL
+    if w.floor * p.min_signal_to_floor > 1:
+        return FLOOR
+    # Steady noise is forgiven, up to the floor it had before; a voice is not, for its floor is the pause before it.
+    residual = w.residual - FLOOR_TO_MEAN * w.floor
+    pure = residual < p.pure_residual
+    if residual > p.max_residual:
+        return RESIDUAL
+    tolerance = p.pure_frequency_tolerance if pure else p.frequency_tolerance
+    if fabs(w.low_offset) > tolerance:
+        return LOW_FREQUENCY
+    if fabs(w.high_offset) > tolerance:
+        return HIGH_FREQUENCY
+    if (
+        w.high_minus_low_db < state.twist_power[2 if pure else 0]
+        or w.high_minus_low_db > state.twist_power[3 if pure else 1]
+    ):
+        return TWIST
+    # A vowel has its strength below the band. Dial tone and mains have it there too, but steadily.
+    if w.below - w.below_floor > p.max_below_band:
+        return BELOW
+    window_course(a, pair, w)
+    if w.flat_min < 1 - p.max_amplitude_step or w.flat_max > 1 + p.max_amplitude_step:
+        return NOT_FLAT
+    return KEY
+
+
+cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reason) noexcept nogil:
+    cdef DtmfTrace* trace = state.trace
+    cdef double* row = &trace.rows[trace.n * TRACE_COLUMNS]
+    if trace.n >= trace.max_rows:
+        return
+    trace.n += 1
+    window_course(&state.analysis, pair, w)
+    window_clipping(&state.analysis, pair, w)
+    row[0] = state.analysis.done - TONE_DELAY
+    row[1] = w.digit
+    row[2] = reason
+    row[3] = w.residual
+    row[4] = w.floor
+    row[5] = w.low_offset
+    row[6] = w.high_offset
+    row[7] = w.high_minus_low_db
+    row[8] = w.flat_min
+    row[9] = w.flat_max
+    row[10] = w.low_slope
+    row[11] = w.high_slope
+    row[12] = w.below
+    row[13] = w.below_floor
+    row[14] = _dbm0(w.low_peak)
+    row[15] = _dbm0(w.high_peak)
+    row[16] = w.low_before
+    row[17] = w.high_before
+    row[18] = w.age
+    row[19] = w.plateau
+    row[20] = w.intermodulation
+
+
+cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil:
+    """Judge the last five blocks: a digit's code, or -1."""
+    cdef int[2] bins
+    cdef int reason
+    if not window_opens(&state.analysis, &state.limits, bins):
+        return -1
+    if not state.trace:
+        if state.credit < CREDIT_FIT:
+            return -1
+        state.credit -= CREDIT_FIT
+    if not window_fit(&state.analysis, &state.limits, bins, pair, w):
+        return -1
+    reason = _verdict(state, &state.analysis, pair, w)
+    if state.trace:
+        _write_down(state, pair, w, reason)
+    return w.digit if reason == KEY else -1
 
 
 cdef int _held(DtmfState* state) noexcept nogil:
     """Say what the newest block means for the key that is held: PRESENT, ABSENT or GAP."""
-    cdef const float* bank = &state.bank[16 * state.newest]
-    cdef ToneMix* m = &state.mix
-    cdef int i = state.low_bin, k = state.high_bin
-    cdef double low = hypot(m.a * bank[i] + m.b * bank[k], m.a * bank[8 + i] + m.b * bank[8 + k])
-    cdef double high = hypot(m.c * bank[i] + m.d * bank[k], m.c * bank[8 + i] + m.d * bank[8 + k])
-    cdef double energy = state.energy[state.newest_energy] - state.floor / TONE_BLOCKS
-    cdef double part = 0.5 * (low / state.low_peak + high / state.high_peak)
-    cdef int there = (
+    cdef ToneAnalysis* a = &state.analysis
+    cdef double low, high, energy = a.energy[a.newest] - state.limits.floor / TONE_BLOCKS, part
+    cdef int there
+    tone_amplitudes(&state.mix, &a.bank[16 * a.newest], state.low_bin, state.high_bin, &low, &high)
+    part = 0.5 * (low / state.low_peak + high / state.high_peak)
+    there = (
         low > HELD_PEAK * state.low_peak
         and high > HELD_PEAK * state.high_peak
         and 0.5 * TONE_BLOCK * (low * low + high * high) > HELD_SHARE * energy
@@ -292,13 +321,14 @@ cdef int _held(DtmfState* state) noexcept nogil:
 
 cdef void _arm(DtmfState* state, int digit, int64_t block_start) noexcept nogil:
     """Follow a digit that one window has shown, and date its start by the energies around the window's edge."""
-    cdef int newest = state.newest_energy, i
+    cdef ToneAnalysis* a = &state.analysis
     cdef double mean = 0, first, before
+    cdef int i
     for i in range(TONE_BLOCKS - 1):
-        mean += state.energy[(newest - i) & (ENERGY_RING - 1)] / (TONE_BLOCKS - 1)
-    first = state.energy[(newest - TONE_BLOCKS + 1) & (ENERGY_RING - 1)] / mean
-    before = state.energy[(newest - TONE_BLOCKS) & (ENERGY_RING - 1)] / mean
-    if state.valid == TONE_BLOCKS:  # nothing known before the window
+        mean += a.energy[(a.newest - i) & (TONE_RING - 1)] / (TONE_BLOCKS - 1)
+    first = a.energy[(a.newest - TONE_BLOCKS + 1) & (TONE_RING - 1)] / mean
+    before = a.energy[(a.newest - TONE_BLOCKS) & (TONE_RING - 1)] / mean
+    if a.valid == TONE_BLOCKS:  # nothing known before the window
         before = 0
     first = 1 if first > 1 else first
     before = 1 if before > 1 else before
@@ -310,7 +340,7 @@ cdef void _arm(DtmfState* state, int digit, int64_t block_start) noexcept nogil:
 
 
 cdef void _emit(
-    DtmfState* state, int kind, DtmfEvent* out, int max_out, int* count
+    DtmfState* state, int kind, int digit, int64_t start, int64_t end, DtmfEvent* out, int max_out, int* count
 ) noexcept nogil:
     cdef DtmfEvent* event
     if count[0] >= max_out:
@@ -318,40 +348,33 @@ cdef void _emit(
         return
     event = &out[count[0]]
     count[0] += 1
+    memset(event, 0, sizeof(DtmfEvent))
     event.kind = kind
-    event.digit = state.digit
-    event.start = state.start
-    event.end = -1 if kind == DTMF_START else state.end
-    event.low_dbm0 = <float>_dbm0(state.low_peak / BIN_GAIN[state.low_bin])
-    event.high_dbm0 = <float>_dbm0(state.high_peak / BIN_GAIN[state.high_bin])
+    event.digit = digit
+    event.start = start
+    event.end = end
+    if kind == DTMF_START or kind == DTMF_END:
+        event.low_dbm0 = <float>_dbm0(state.heard.low_peak)
+        event.high_dbm0 = <float>_dbm0(state.heard.high_peak)
+        event.low_offset = <float>state.heard.low_offset
+        event.high_offset = <float>state.heard.high_offset
+        event.confidence = <float>state.confidence
 
 
-cdef void _block(DtmfState* state, DtmfEvent* out, int max_out, int* count) noexcept nogil:
-    """Take the block that is complete in state.x."""
-    cdef float[2] energy
+cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int max_out, int* count) noexcept nogil:
+    """Take the next 40 samples into the analysis."""
     cdef TonePair pair
+    cdef ToneWindow window
+    cdef int64_t block_start
     cdef int digit = -1, what, action
+    if not analysis_block(&state.analysis, samples):
+        return
     # The first sample of the input that the filtered block belongs to.
-    cdef int64_t block_start = state.position - TONE_BLOCK - TONE_DELAY
-    state.newest = (state.newest + 1) % TONE_BLOCKS
-    state.newest_energy = (state.newest_energy + 1) & (ENERGY_RING - 1)
-    tone_block(
-        state.x,
-        &state.y[TONE_BLOCK * state.newest],
-        &state.bank[16 * state.newest],
-        &state.power[TONE_BINS * state.newest],
-        energy,
-    )
-    state.energy[state.newest_energy] = energy[0]
-    state.energy_raw[state.newest_energy] = energy[1]
-    if state.valid <= TONE_BLOCKS:
-        state.valid += 1
+    block_start = state.analysis.done - TONE_BLOCK - TONE_DELAY
     if state.state == HELD:
         what = _held(state)
-    elif state.valid < TONE_BLOCKS:
-        what = MISS
     else:
-        digit = _window(state, &pair, state.state == IDLE)
+        digit = _window(state, &pair, &window)
         if digit < 0:
             what = MISS
         elif state.state == IDLE or digit != state.candidate:
@@ -367,95 +390,116 @@ cdef void _block(DtmfState* state, DtmfEvent* out, int max_out, int* count) noex
     elif action == COUNT:
         state.candidate_windows += 1
     elif action == START:
+        if state.shown >= 0 and KEY_CODE[state.shown] != digit:
+            _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.candidate_start, -1, out, max_out, count)
+        state.shown = -1
         state.digit = digit
         state.start = state.candidate_start
         state.end = block_start + TONE_BLOCK
         state.absent = 0
         state.lost = 0
+        state.heard = window
+        state.confidence = 1
+        state.low_bin = window.low_bin
+        state.high_bin = window.high_bin
         state.low_peak = pair.low_peak
         state.high_peak = pair.high_peak
         tone_mix(&state.mix, pair.low_omega, pair.high_omega, state.low_bin, state.high_bin)
-        _emit(state, DTMF_START, out, max_out, count)
+        _emit(state, DTMF_START, digit, state.start, -1, out, max_out, count)
     elif action == HOLD:
         state.end = block_start + TONE_BLOCK
         state.absent = 0
     elif action == END:
-        _emit(state, DTMF_END, out, max_out, count)
+        _emit(state, DTMF_END, state.digit, state.start, state.end, out, max_out, count)
+
+
+cdef void _begin(DtmfState* state, DtmfEvent* out, int max_out, int* count) noexcept nogil:
+    """Begin the analysis some blocks back."""
+    cdef int i, row, blocks = LEAD_BLOCKS if state.known > LEAD_BLOCKS else state.known
+    cdef const int16_t* history = NULL
+    cdef int64_t start = state.position - GATE_BLOCK * blocks
+    state.open = 1
+    if state.known > blocks:
+        row = (state.head - blocks) & (HIST_BLOCKS - 1)
+        history = &state.hist[GATE_BLOCK * row + TONE_BLOCK]
+    analysis_begin(&state.analysis, start, history, history == NULL and state.gap)
+    for i in range(blocks):
+        row = (state.head + 1 - blocks + i) & (HIST_BLOCKS - 1)
+        _block(state, &state.hist[GATE_BLOCK * row], out, max_out, count)
+        _block(state, &state.hist[GATE_BLOCK * row + TONE_BLOCK], out, max_out, count)
+
+
+cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int max_out, int* count) noexcept nogil:
+    """Take the 10 ms block that is complete; it lies at `head` of the ring, and in `samples`."""
+    cdef GateBlock block
+    cdef float band
+    cdef int key, again
+    gate_block(samples, &block)
+    band = block.energy - block.below
+    if band < 0:
+        band = 0
+    if state.credit < CREDIT_CAP:
+        state.credit += 2
+    if state.known < HIST_BLOCKS:
+        state.known += 1
+    key = _gate_key(state, &block, band)
+    if state.state == IDLE and state.known > 1:
+        _track_floor(state, band + state.last_band, block.below + state.last_below)
+    state.last_band = band
+    state.last_below = block.below
+    again = key >= 0 and key == state.gate_key
+    state.gate_key = key
+    if again and state.shown < 0 and state.state != HELD and state.params.provisional:
+        state.shown = key
+        _emit(state, DTMF_PROVISIONAL, KEY_CODE[key], state.position - 2 * GATE_BLOCK, -1, out, max_out, count)
+    if state.open:
+        state.quiet = 0 if key >= 0 else state.quiet + 1
+        _block(state, samples + TONE_BLOCK, out, max_out, count)
+        if state.state == IDLE and state.quiet >= CLOSE_BLOCKS:
+            state.open = 0
+            if state.shown >= 0:
+                _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.position, -1, out, max_out, count)
+                state.shown = -1
+    elif again:
+        state.quiet = 0
+        _begin(state, out, max_out, count)
 
 
 cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil:
-    cdef int count = 0, taken = 0, piece, i
+    cdef int count = 0, taken = 0, piece, until
+    cdef int16_t* block
     while taken < n:
+        block = &state.hist[GATE_BLOCK * state.head]
+        until = TONE_BLOCK if state.open and state.fill < TONE_BLOCK else GATE_BLOCK
         piece = n - taken
-        if piece > TONE_BLOCK - state.fill:
-            piece = TONE_BLOCK - state.fill
-        for i in range(piece):
-            state.x[TONE_HISTORY + state.fill + i] = samples[taken + i]
+        if piece > until - state.fill:
+            piece = until - state.fill
+        memcpy(block + state.fill, samples + taken, piece * sizeof(int16_t))
         taken += piece
         state.fill += piece
         state.position += piece
-        if state.fill == TONE_BLOCK:
+        if state.fill == GATE_BLOCK:
             state.fill = 0
-            if state.warm:
-                _block(state, out, max_out, &count)
-            state.warm = 1
-            memmove(&state.x[0], &state.x[TONE_BLOCK], TONE_HISTORY * sizeof(float))
+            _gate(state, block, out, max_out, &count)
+            state.head = (state.head + 1) & (HIST_BLOCKS - 1)
+        elif state.fill == TONE_BLOCK and state.open:
+            _block(state, block, out, max_out, &count)
     return count
 
 
 cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
-    cdef int action
     if n <= 0:
         return
-    # The pending samples go with the lost ones, and the next block only fills the filter's history: both count as lost.
+    # The pending samples go with the lost ones, and the next 5 ms only fill the filter's history: both count as lost.
     state.position += n
     if state.lost < LOST_CAP:  # an idle leg may lose for days; nobody asks how much
         state.lost += (n if n < LOST_CAP else LOST_CAP) + state.fill + TONE_BLOCK
     state.fill = 0
-    state.warm = 0
-    state.valid = 0
+    state.known = 0
+    state.gap = 1
+    state.gate_key = -1
     state.state = NEXT_STATE[state.state][LOSS]
-
-
-cdef void dtmf_tone_start(ToneGenState* tone, int code, double level_dbm0, int on_samples, int ramp) noexcept nogil:
-    cdef double peak = 32767.0 * 10.0 ** ((level_dbm0 - FULL_SCALE_SINE_DBM0) / 20)
-    cdef int key = CODE_KEY[code & 15]
-    cdef int i
-    cdef double omega
-    for i in range(2):
-        omega = BIN_OMEGA[4 + key % 4 if i else key // 4]
-        tone.re[i] = peak
-        tone.im[i] = 0  # both sines start at zero: no click without a ramp
-        tone.step_re[i] = cos(omega)
-        tone.step_im[i] = sin(omega)
-    tone.left = on_samples if on_samples > 0 else 0
-    tone.done = 0
-    tone.ramp = ramp if ramp > 0 else 0
-    if tone.ramp > tone.left // 2:
-        tone.ramp = tone.left // 2
-
-
-cdef int dtmf_tone_fill(ToneGenState* tone, int16_t* out, int n) noexcept nogil:
-    cdef int i, t, edge, count = n if n < tone.left else tone.left
-    cdef double value, re
-    for i in range(count):
-        value = tone.im[0] + tone.im[1]
-        for t in range(2):
-            re = tone.re[t] * tone.step_re[t] - tone.im[t] * tone.step_im[t]
-            tone.im[t] = tone.im[t] * tone.step_re[t] + tone.re[t] * tone.step_im[t]
-            tone.re[t] = re
-        edge = tone.done if tone.done < tone.left - 1 else tone.left - 1
-        if edge < tone.ramp:
-            value *= 0.5 - 0.5 * cos(PI * (edge + 0.5) / tone.ramp)
-        tone.done += 1
-        tone.left -= 1
-        value += out[i]
-        if value > 32767:
-            value = 32767
-        elif value < -32768:
-            value = -32768
-        out[i] = <int16_t>(value + 0.5 if value >= 0 else value - 0.5)
-    return count
+    analysis_lost(&state.analysis, state.position)
 
 
 @cython.auto_pickle(False)
@@ -463,45 +507,51 @@ cdef int dtmf_tone_fill(ToneGenState* tone, int16_t* out, int n) noexcept nogil:
 cdef class Detector:
     """The detector on Python's side; `dsp.dtmf.DtmfDetector` is its face."""
 
-    cdef DtmfState* _state
+    cdef DtmfState _state
     cdef DtmfParams _params
 
     def __cinit__(self, dict params not None):
-        self._state = <DtmfState*>PyMem_Malloc(sizeof(DtmfState))
-        if not self._state:
-            raise MemoryError
         self._params = params
-        dtmf_init(self._state, &self._params)
-
-    def __dealloc__(self):
-        PyMem_Free(self._state)
+        dtmf_init(&self._state, &self._params)
 
     def reset(self):
         """Forget everything; the next sample is number 0."""
-        dtmf_init(self._state, &self._params)
+        dtmf_init(&self._state, &self._params)
+
+    def copy(self):
+        """Return a detector that stands where this one stands."""
+        cdef Detector other = Detector.__new__(Detector, self._params)
+        other._state = self._state
+        return other
 
     def lost(self, int n):
         """Count n samples as lost."""
         if n < 0:
             raise ValueError("a negative number of samples cannot be lost")
-        dtmf_lost(self._state, n)
+        dtmf_lost(&self._state, n)
 
     def process(self, const int16_t[::1] samples not None):
-        """Take samples; list (kind, code, start, end, low_dbm0, high_dbm0) for each event."""
-        cdef DtmfEvent[64] events
-        cdef Py_ssize_t taken = 0, n = samples.shape[0]
-        cdef int piece, count, i
-        cdef list out = []
-        while taken < n:
-            piece = <int>(n - taken if n - taken < 1000 else 1000)  # dtmf_max_events(1000) is 54
-            count = dtmf_process(self._state, &samples[taken], piece, events, 64)
-            taken += piece
-            for i in range(count):
-                out.append((
-                    events[i].kind, events[i].digit, events[i].start, events[i].end,
-                    events[i].low_dbm0, events[i].high_dbm0,
-                ))
-        return out
+        """Take samples; list an event's fields for each event."""
+        return _process(&self._state, samples, 0)
+
+    def trace(self, const int16_t[::1] samples not None):
+        """Take samples; return (events, one row of TRACE_FIELDS for every window that was fitted)."""
+        cdef DtmfTrace trace
+        cdef Py_ssize_t most = samples.shape[0] // TONE_BLOCK + 2 * HIST_BLOCKS
+        cdef double* rows = <double*>PyMem_Malloc(most * TRACE_COLUMNS * sizeof(double))
+        cdef int i, k
+        if not rows:
+            raise MemoryError
+        trace.rows = rows
+        trace.n = 0
+        trace.max_rows = <int>most
+        self._state.trace = &trace
+        try:
+            events = _process(&self._state, samples, 0)
+            return events, [[rows[i * TRACE_COLUMNS + k] for k in range(TRACE_COLUMNS)] for i in range(trace.n)]
+        finally:
+            self._state.trace = NULL
+            PyMem_Free(rows)
 
     @property
     def position(self):
@@ -514,23 +564,95 @@ cdef class Detector:
         return State(self._state.state)
 
 
+cdef list _process(DtmfState* state, const int16_t[::1] samples, int channel):
+    cdef DtmfEvent[64] events
+    cdef Py_ssize_t taken = 0, n = samples.shape[0]
+    cdef int piece, count, i
+    cdef list out = []
+    while taken < n:
+        piece = <int>(n - taken if n - taken < 1000 else 1000)  # dtmf_max_events(1000) is 54
+        count = dtmf_process(state, &samples[taken], piece, events, 64)
+        taken += piece
+        for i in range(count):
+            out.append((
+                events[i].kind, events[i].digit, events[i].start, events[i].end, events[i].low_dbm0,
+                events[i].high_dbm0, events[i].low_offset, events[i].high_offset, events[i].confidence,
+            ))
+    return out
+
+
 @cython.auto_pickle(False)
 @cython.final
-cdef class Oscillator:
-    """One digit, mixed into buffers piece by piece."""
+cdef class Bank:
+    """Detectors for many channels in one array; `dsp.dtmf.DtmfBank` is its face."""
 
-    cdef ToneGenState _tone
+    cdef DtmfState* _states
+    cdef DtmfEvent* _events
+    cdef int* _counts
+    cdef int _n
+    cdef DtmfParams _params
 
-    def __cinit__(self, int code, double level_dbm0, int on_samples, int ramp):
-        if not 0 <= code <= 15:
-            raise ValueError("code must be an RFC 4733 event of a digit, 0 to 15")
-        dtmf_tone_start(&self._tone, code, level_dbm0, on_samples, ramp)
+    def __cinit__(self, int n, dict params not None):
+        cdef int i
+        if n < 1:
+            raise ValueError("a bank has at least one channel")
+        self._params = params
+        self._n = n
+        self._states = <DtmfState*>PyMem_Malloc(n * sizeof(DtmfState))
+        self._events = <DtmfEvent*>PyMem_Malloc(n * BANK_EVENTS * sizeof(DtmfEvent))
+        self._counts = <int*>PyMem_Malloc(n * sizeof(int))
+        if not self._states or not self._events or not self._counts:
+            raise MemoryError
+        for i in range(n):
+            dtmf_init(&self._states[i], &self._params)
 
-    def fill(self, int16_t[::1] out not None):
-        """Mix the next samples into `out`; return how many had tone in them."""
-        if not out.shape[0]:
-            return 0
-        return dtmf_tone_fill(&self._tone, &out[0], <int>out.shape[0])
+    def __dealloc__(self):
+        PyMem_Free(self._states)
+        PyMem_Free(self._events)
+        PyMem_Free(self._counts)
+
+    def reset(self, int channel):
+        """Forget everything about one channel."""
+        dtmf_init(&self._states[self._channel(channel)], &self._params)
+
+    def lost(self, int channel, int n):
+        """Count n samples of one channel as lost."""
+        if n < 0:
+            raise ValueError("a negative number of samples cannot be lost")
+        dtmf_lost(&self._states[self._channel(channel)], n)
+
+    cdef int _channel(self, int channel) except -1:
+        if not 0 <= channel < self._n:
+            raise IndexError(f"channel must lie between 0 and {self._n - 1}, not {channel}")
+        return channel
+
+    def process(self, const int16_t[:, ::1] frames not None):
+        """Take a frame of every channel, rows of one array; list (channel, an event's fields)."""
+        cdef Py_ssize_t taken = 0, n = frames.shape[1]
+        cdef int piece, c, i, any_found
+        cdef DtmfEvent* event
+        cdef list out = []
+        if frames.shape[0] != self._n:
+            raise ValueError(f"frames must have {self._n} rows, not {frames.shape[0]}")
+        while taken < n:
+            piece = <int>(n - taken if n - taken < BANK_PIECE else BANK_PIECE)
+            any_found = 0
+            with nogil:  # a frame of hundreds of channels takes longer than winning the GIL back
+                for c in range(self._n):
+                    self._counts[c] = dtmf_process(
+                        &self._states[c], &frames[c, taken], piece, &self._events[c * BANK_EVENTS], BANK_EVENTS
+                    )
+                    any_found |= self._counts[c]
+            taken += piece
+            if any_found:
+                for c in range(self._n):
+                    for i in range(self._counts[c]):
+                        event = &self._events[c * BANK_EVENTS + i]
+                        out.append((c, (
+                            event.kind, event.digit, event.start, event.end, event.low_dbm0, event.high_dbm0,
+                            event.low_offset, event.high_offset, event.confidence,
+                        )))
+        return out
 
 
 def default_params():
@@ -543,3 +665,8 @@ def default_params():
 def max_events(int n):
     """Return how much room `dtmf_process` can need for n samples."""
     return dtmf_max_events(n)
+
+
+def state_size():
+    """Return the size of a detector's state in bytes."""
+    return sizeof(DtmfState)

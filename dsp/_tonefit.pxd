@@ -6,6 +6,7 @@ cdef enum:
     TONE_WINDOW = 200  # samples
     TONE_HISTORY = 40  # older input samples the filter looks at
     TONE_DELAY = 20  # samples that the filter's output lies behind its input
+    TONE_RING = 16  # rows that a ring of block spectra has
     TONE_BINS = 8  # 697 770 852 941 1209 1336 1477 1633 Hz
 
 cdef struct TonePair:
@@ -25,12 +26,13 @@ cdef struct TonePair:
     double flat_max
 
 cdef struct ToneMix:
-    # Inverse of the 2 x 2 matrix that says how much of each tone leaks into the other's bin of a 40-sample block.
-    double a
-    double b
-    double c
-    double d
+    # Inverses of the 2 x 2 matrices that say how much of each tone shows in each bin of a 40-sample block: for the
+    # even (re) and the odd part (im), which differ by what the negative frequencies add.
+    double[4] re
+    double[4] im
 
+cdef int KEY_CODE[16]  # RFC 4733 section 3.2 code of low row * 4 + high column
+cdef int CODE_KEY[16]
 cdef double BIN_OMEGA[8]
 cdef float BIN_GAIN[8]  # the filter's amplitude gain at each of the eight frequencies
 
@@ -39,7 +41,13 @@ cdef float BIN_GAIN[8]  # the filter's amplitude gain at each of the eight frequ
 # energy: of y, then of the samples of x that y belongs to.
 cdef void tone_block(const float* x, float* y, float* bank, float* power, float* energy) noexcept nogil
 cdef void tone_mix(ToneMix* mix, double low_omega, double high_omega, int low_bin, int high_bin) noexcept nogil
-# Coarse frequencies from the phase steps between blocks; ring is [TONE_BLOCKS][16], oldest the oldest row.
-cdef void tone_coarse(const float* ring, int oldest, int low_bin, int high_bin, TonePair* pair) noexcept nogil
+# The amplitudes of two tones in one block of the bank.
+cdef void tone_amplitudes(
+    const ToneMix* mix, const float* row, int low_bin, int high_bin, double* low, double* high
+) noexcept nogil
+# Coarse frequencies from the phase steps between blocks; ring is [TONE_RING][16], newest the last row of the window.
+cdef void tone_coarse(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil
 # Fit two tones near pair.low_omega, pair.high_omega to TONE_WINDOW samples; 0 when they cannot be told apart.
 cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil
+# Fill flat_min and flat_max of a fitted pair from the blocks of its window.
+cdef void tone_flatness(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil

@@ -7,8 +7,7 @@ the eight DTMF frequencies. Only where a block looks like two tones is the costl
 25 ms in which each tone has a level, a phase, a slope and, through the slope in quadrature, its true frequency.
 """
 
-from libc.math cimport atan2, cos, fabs, hypot, sin
-from libc.string cimport memset
+from libc.math cimport atan2, cos, fabs, sin, sqrt
 
 cdef extern from *:
     """
@@ -43,10 +42,29 @@ cdef extern from *:
     }
 
     /* Eight lanes by hand and no reassociation: every clone gives the same bits. */
+    static inline __attribute__((always_inline)) void paytone_eight(const float *y, float *bank, float *power) {
+        paytone_v8 re = {0}, im = {0}, a, b;
+        int i;
+        for (i = 0; i < 20; i++) {
+            float sum = y[20 + i] + y[19 - i], difference = y[20 + i] - y[19 - i];
+            memcpy(&a, PAYTONE_COS[i], sizeof a);
+            memcpy(&b, PAYTONE_SIN[i], sizeof b);
+            re += a * sum;
+            im -= b * difference;
+        }
+        a = re * re + im * im;
+        memcpy(bank, &re, sizeof re);
+        memcpy(bank + 8, &im, sizeof im);
+        memcpy(power, &a, sizeof a);
+    }
+
+    PAYTONE_CLONES
+    static void paytone_bank(const float *y, float *bank, float *power) { paytone_eight(y, bank, power); }
+
     PAYTONE_CLONES
     static void paytone_block(const float *x, float *y, float *bank, float *power, float *energy) {
-        paytone_v8 ey = {0}, ex = {0}, re = {0}, im = {0}, acc, a, b;
-        int g, k, i;
+        paytone_v8 ey = {0}, ex = {0}, acc, a, b;
+        int g, k;
         for (g = 0; g < 40; g += 8) {
             memcpy(&a, x + g + 20, sizeof a);
             ex += a * a;
@@ -59,33 +77,85 @@ cdef extern from *:
             ey += acc * acc;
             memcpy(y + g, &acc, sizeof acc);
         }
-        for (i = 0; i < 20; i++) {
-            float sum = y[20 + i] + y[19 - i], difference = y[20 + i] - y[19 - i];
-            memcpy(&a, PAYTONE_COS[i], sizeof a);
-            memcpy(&b, PAYTONE_SIN[i], sizeof b);
-            re += a * sum;
-            im -= b * difference;
-        }
-        a = re * re + im * im;
-        memcpy(bank, &re, sizeof re);
-        memcpy(bank + 8, &im, sizeof im);
-        memcpy(power, &a, sizeof a);
+        paytone_eight(y, bank, power);
         energy[0] = paytone_sum(&ey);
         energy[1] = paytone_sum(&ex);
     }
+
+    /* For two tones: sums of even cos, odd sin, u even sin, u odd cos over t = 1/2, 3/2 ... (8 n lanes, u = t / half).
+       turn: cos and sin of w/2 and of w for the first tone, then for the second. */
+    PAYTONE_CLONES
+    static void paytone_project(const float *even, const float *odd, int n, float half, const double *turn, float *out) {
+        paytone_v8 c[2], s[2], sum[8] = {{0}}, u, u_step, e, o, t;
+        float step_c[2], step_s[2], *lane;
+        int i, k;
+        for (k = 0; k < 2; k++) {
+            double re = turn[4 * k], im = turn[4 * k + 1], sr = turn[4 * k + 2], si = turn[4 * k + 3], r;
+            for (i = 0; i < 8; i++) {
+                c[k][i] = (float)re;
+                s[k][i] = (float)im;
+                r = re * sr - im * si;
+                im = im * sr + re * si;
+                re = r;
+            }
+            for (i = 0; i < 3; i++) { /* w, 2w, 4w, 8w */
+                r = sr * sr - si * si;
+                si = 2 * sr * si;
+                sr = r;
+            }
+            step_c[k] = (float)sr;
+            step_s[k] = (float)si;
+        }
+        for (i = 0; i < 8; i++) {
+            u[i] = (i + 0.5f) / half;
+            u_step[i] = 8 / half;
+        }
+        for (i = 0; i < n; i++) {
+            memcpy(&e, even + 8 * i, sizeof e);
+            memcpy(&o, odd + 8 * i, sizeof o);
+            for (k = 0; k < 2; k++) {
+                sum[4 * k] += e * c[k];
+                sum[4 * k + 1] += o * s[k];
+            }
+            e *= u;
+            o *= u;
+            u += u_step;
+            for (k = 0; k < 2; k++) {
+                sum[4 * k + 2] += e * s[k];
+                sum[4 * k + 3] += o * c[k];
+                t = c[k] * step_c[k] - s[k] * step_s[k];
+                s[k] = s[k] * step_c[k] + c[k] * step_s[k];
+                c[k] = t;
+            }
+        }
+        for (i = 0; i < 8; i++) {
+            lane = (float *)&sum[i];
+            out[i] = ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+        }
+    }
     """
+    void paytone_project(
+        const float* even, const float* odd, int n, float half, const double* turn, float* out
+    ) noexcept nogil
     void paytone_set_tables(const float* cosines, const float* sines) noexcept nogil
     float paytone_tap(int i) noexcept nogil
     void paytone_block(const float* x, float* y, float* bank, float* power, float* energy) noexcept nogil
+    void paytone_bank(const float* y, float* bank, float* power) noexcept nogil
 
 cdef double PI = 3.141592653589793
 cdef enum:
     HALF = 100  # samples on each side of the window's centre
     MAX_STEPS = 3  # Newton steps in frequency; a clean tone takes one or two
-# A step of less than this (radians at the window's edge, 0.2 Hz) changes the residual by less than -40 dB.
-cdef double STEP_DONE = 0.0157
+# The slopes take up a frequency error of first order: this step (radians at the window's edge, 2.5 Hz) leaves less
+# than 0.1 % of the tone in the residual.
+cdef double STEP_DONE = 0.2
+# Tones nearer to each other than this (radians a sample, 64 Hz) cannot be told apart in 25 ms.
+cdef double MIN_APART = 0.05
 # A pair whose Gram matrix is this close to singular is one tone, not two.
 cdef double SINGULAR = 1e-6
+
+
+KEY_CODES = (1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15)
 
 
 cdef void _fill_tables() noexcept:
@@ -103,6 +173,9 @@ cdef void _fill_tables() noexcept:
             sines[8 * i + k] = <float>sin(BIN_OMEGA[k] * (i + 0.5))
         BIN_GAIN[k] = <float>gain
     paytone_set_tables(cosines, sines)
+    for i in range(16):
+        KEY_CODE[i] = KEY_CODES[i]
+        CODE_KEY[<int>KEY_CODES[i]] = i
 
 
 _fill_tables()
@@ -117,17 +190,34 @@ cdef inline double _response(double omega) noexcept nogil:
     return 40.0 if fabs(omega) < 1e-9 else sin(20 * omega) / sin(0.5 * omega)
 
 
-cdef void tone_mix(ToneMix* mix, double low_omega, double high_omega, int low_bin, int high_bin) noexcept nogil:
-    cdef double p = 0.5 * _response(low_omega - BIN_OMEGA[low_bin])
-    cdef double q = 0.5 * _response(high_omega - BIN_OMEGA[low_bin])
-    cdef double r = 0.5 * _response(low_omega - BIN_OMEGA[high_bin])
-    cdef double s = 0.5 * _response(high_omega - BIN_OMEGA[high_bin])
+cdef void _inverse(double p, double q, double r, double s, double* out) noexcept nogil:
     # Never singular: the groups lie at least 1.3 bins apart, so |q|, |r| stay below a quarter of p, s.
     cdef double determinant = p * s - q * r
-    mix.a = s / determinant
-    mix.b = -q / determinant
-    mix.c = -r / determinant
-    mix.d = p / determinant
+    out[0] = s / determinant
+    out[1] = -q / determinant
+    out[2] = -r / determinant
+    out[3] = p / determinant
+
+
+cdef void tone_mix(ToneMix* mix, double low_omega, double high_omega, int low_bin, int high_bin) noexcept nogil:
+    cdef double f = BIN_OMEGA[low_bin], g = BIN_OMEGA[high_bin]
+    cdef double p = 0.5 * _response(low_omega - f), p2 = 0.5 * _response(low_omega + f)
+    cdef double q = 0.5 * _response(high_omega - f), q2 = 0.5 * _response(high_omega + f)
+    cdef double r = 0.5 * _response(low_omega - g), r2 = 0.5 * _response(low_omega + g)
+    cdef double s = 0.5 * _response(high_omega - g), s2 = 0.5 * _response(high_omega + g)
+    _inverse(p + p2, q + q2, r + r2, s + s2, mix.re)
+    _inverse(p - p2, q - q2, r - r2, s - s2, mix.im)
+
+
+cdef void tone_amplitudes(
+    const ToneMix* mix, const float* row, int low_bin, int high_bin, double* low, double* high
+) noexcept nogil:
+    cdef double a = row[low_bin], b = row[high_bin], c = row[8 + low_bin], d = row[8 + high_bin]
+    cdef double re = mix.re[0] * a + mix.re[1] * b, im = mix.im[0] * c + mix.im[1] * d
+    low[0] = sqrt(re * re + im * im)
+    re = mix.re[2] * a + mix.re[3] * b
+    im = mix.im[2] * c + mix.im[3] * d
+    high[0] = sqrt(re * re + im * im)
 
 
 cdef double _phase_step(const double* re, const double* im, double omega) noexcept nogil:
@@ -142,7 +232,7 @@ cdef double _phase_step(const double* re, const double* im, double omega) noexce
     return omega + atan2(y * c - x * s, x * c + y * s) / TONE_BLOCK
 
 
-cdef void tone_coarse(const float* ring, int oldest, int low_bin, int high_bin, TonePair* pair) noexcept nogil:
+cdef void tone_coarse(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil:
     cdef double[2][5] re
     cdef double[2][5] im
     cdef double[2] power = [0, 0]
@@ -151,7 +241,7 @@ cdef void tone_coarse(const float* ring, int oldest, int low_bin, int high_bin, 
     cdef int i, t, row, strong, weak
     cdef double leak
     for i in range(TONE_BLOCKS):
-        row = (oldest + i) % TONE_BLOCKS * 16
+        row = ((newest - TONE_BLOCKS + 1 + i) & (TONE_RING - 1)) * 16
         for t in range(2):
             re[t][i] = ring[row + bins[t]]
             im[t][i] = ring[row + 8 + bins[t]]
@@ -178,6 +268,7 @@ cdef int _solve4(double* m, double* v) noexcept nogil:
     """Solve the symmetric 4 x 4 system m x = v by Cholesky; x replaces v. 0 when m is singular."""
     cdef int i, j, k
     cdef double total
+    cdef double[4] scale
     for i in range(4):
         for j in range(i + 1):
             total = m[4 * i + j]
@@ -186,127 +277,137 @@ cdef int _solve4(double* m, double* v) noexcept nogil:
             if i == j:
                 if total < SINGULAR * HALF:
                     return 0
-                m[4 * i + i] = total ** 0.5
+                scale[i] = 1 / sqrt(total)
             else:
-                m[4 * i + j] = total / m[4 * j + j]
+                m[4 * i + j] = total * scale[j]
     for i in range(4):
         for k in range(i):
             v[i] -= m[4 * i + k] * v[k]
-        v[i] /= m[4 * i + i]
+        v[i] *= scale[i]
     for i in range(3, -1, -1):
         for k in range(i + 1, 4):
             v[i] -= m[4 * k + i] * v[k]
-        v[i] /= m[4 * i + i]
+        v[i] *= scale[i]
     return 1
 
 
-cdef int _project(
-    const double* half, const double* p0, const double* p1, const double* p2, const double* p3, double* v, double* explained
-) noexcept nogil:
-    """Least squares of `half` on four columns; coefficients to `v`, explained energy added."""
-    cdef double[16] m
-    cdef double[4] right
-    cdef double a, b, c, d, x
-    cdef int i
-    memset(m, 0, sizeof(m))
-    memset(right, 0, sizeof(right))
-    for i in range(HALF):
-        a = p0[i]
-        b = p1[i]
-        c = p2[i]
-        d = p3[i]
-        x = half[i]
-        m[0] += a * a
-        m[4] += b * a
-        m[5] += b * b
-        m[8] += c * a
-        m[9] += c * b
-        m[10] += c * c
-        m[12] += d * a
-        m[13] += d * b
-        m[14] += d * c
-        m[15] += d * d
-        right[0] += x * a
-        right[1] += x * b
-        right[2] += x * c
-        right[3] += x * d
-    for i in range(4):
-        v[i] = right[i]
-    if not _solve4(m, v):
-        return 0
-    for i in range(4):
-        explained[0] += right[i] * v[i]
-    return 1
+cdef struct Turn:
+    # cos and sin of w / 2, of w, and of half w (half: samples on a side of the centre).
+    double[4] step
+    double end_c
+    double end_s
 
 
-cdef void _columns(double omega, double* c, double* s, double* uc, double* us) noexcept nogil:
-    """Fill cos, sin and their products with u = t / 100 for t = 0.5, 1.5 … 99.5."""
-    cdef double re = cos(0.5 * omega), im = sin(0.5 * omega), step_re = cos(omega), step_im = sin(omega), u, t
-    cdef int i
-    for i in range(HALF):
-        u = (i + 0.5) / HALF
-        c[i] = re
-        s[i] = im
-        uc[i] = u * re
-        us[i] = u * im
-        t = re * step_re - im * step_im
-        im = im * step_re + re * step_im
-        re = t
+cdef inline void _turn(double omega, int half, Turn* turn) noexcept nogil:
+    cdef double c = cos(0.5 * omega), s = sin(0.5 * omega)
+    turn.step[0] = c
+    turn.step[1] = s
+    turn.step[2] = c * c - s * s
+    turn.step[3] = 2 * c * s
+    turn.end_c = cos(half * omega)
+    turn.end_s = sin(half * omega)
 
 
-cdef void _flatness(
-    const double* even, const double* odd, const double* c, const double* s, double a, double b, TonePair* pair
-) noexcept nogil:
-    """Compare a tone's amplitude in each block with its amplitude over the window.
+cdef inline void _sums(double end_c, double end_s, double half_c, double half_s, int half, double* out) noexcept nogil:
+    """Sums of cos, u sin and u² cos of a t over t = 1/2, 3/2 ... half - 1/2, u = t / half, in closed form.
 
-    even, odd: what the fit left. The tone is a cos + b sin.
+    end: of half a; half_c, half_s: of a / 2. The first is sin(half a) / (2 sin(a / 2)), the others its derivatives.
     """
-    cdef double[5] re
-    cdef double[5] im
-    cdef double level = hypot(a, b), e, o, ratio
-    cdef int i, block
-    for i in range(TONE_BLOCKS):
-        re[i] = a
-        im[i] = b
-    for i in range(HALF):
-        block = 2 + (i + 20) // TONE_BLOCK  # 20 samples of the middle block lie on each side of the centre
-        e = even[i] / 20.0
-        o = odd[i] / 20.0
-        re[block] += (e + o) * c[i]
-        im[block] += (e + o) * s[i]
-        re[4 - block] += (e - o) * c[i]
-        im[4 - block] -= (e - o) * s[i]
-    for i in range(TONE_BLOCKS):
-        ratio = hypot(re[i], im[i]) / level
-        if ratio < pair.flat_min:
-            pair.flat_min = ratio
-        if ratio > pair.flat_max:
-            pair.flat_max = ratio
+    cdef double d = 2 * half_s
+    cdef double f = end_s / d
+    cdef double f1 = (half * end_c - f * half_c) / d
+    out[0] = f
+    out[1] = -f1 / half
+    out[2] = (half * half * end_s + 2 * f1 * half_c - 0.25 * f * d) / d / (<double>half * half)
+
+
+cdef void _gram(const Turn* a, const Turn* b, int half, double* even, double* odd) noexcept nogil:
+    """Inner products of cos 1, u sin 1, cos 2, u sin 2 (even) and sin 1, u cos 1, sin 2, u cos 2 (odd): lower halves."""
+    cdef double[3] one
+    cdef double[3] two
+    cdef double[3] plus
+    cdef double[3] minus
+    cdef double n = half, u2 = half / 3.0 - 1.0 / (12.0 * half)  # sum of u²
+    _sums(a.end_c * a.end_c - a.end_s * a.end_s, 2 * a.end_c * a.end_s, a.step[2], a.step[3], half, one)
+    _sums(b.end_c * b.end_c - b.end_s * b.end_s, 2 * b.end_c * b.end_s, b.step[2], b.step[3], half, two)
+    _sums(
+        a.end_c * b.end_c - a.end_s * b.end_s, a.end_s * b.end_c + a.end_c * b.end_s,
+        a.step[0] * b.step[0] - a.step[1] * b.step[1], a.step[1] * b.step[0] + a.step[0] * b.step[1], half, plus,
+    )
+    _sums(
+        a.end_c * b.end_c + a.end_s * b.end_s, a.end_s * b.end_c - a.end_c * b.end_s,
+        a.step[0] * b.step[0] + a.step[1] * b.step[1], a.step[1] * b.step[0] - a.step[0] * b.step[1], half, minus,
+    )
+    even[0] = 0.5 * (n + one[0])
+    even[4] = 0.5 * one[1]
+    even[5] = 0.5 * (u2 - one[2])
+    even[8] = 0.5 * (minus[0] + plus[0])
+    even[9] = 0.5 * (plus[1] + minus[1])
+    even[10] = 0.5 * (n + two[0])
+    even[12] = 0.5 * (plus[1] - minus[1])
+    even[13] = 0.5 * (minus[2] - plus[2])
+    even[14] = 0.5 * two[1]
+    even[15] = 0.5 * (u2 - two[2])
+    odd[0] = 0.5 * (n - one[0])
+    odd[4] = 0.5 * one[1]
+    odd[5] = 0.5 * (u2 + one[2])
+    odd[8] = 0.5 * (minus[0] - plus[0])
+    odd[9] = 0.5 * (plus[1] - minus[1])
+    odd[10] = 0.5 * (n - two[0])
+    odd[12] = 0.5 * (plus[1] + minus[1])
+    odd[13] = 0.5 * (minus[2] + plus[2])
+    odd[14] = 0.5 * two[1]
+    odd[15] = 0.5 * (u2 + two[2])
 
 
 cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil:
-    cdef double[8][100] columns  # for each tone: cos, sin, u cos, u sin
-    cdef double[100] even
-    cdef double[100] odd
+    cdef float[104] even
+    cdef float[104] odd
+    cdef float[8] sums
+    cdef double[8] steps
+    cdef double[16] m_even
+    cdef double[16] m_odd
+    cdef double[4] right_even
+    cdef double[4] right_odd
     cdef double[4] ve  # cos 1, u sin 1, cos 2, u sin 2
     cdef double[4] vo  # sin 1, u cos 1, sin 2, u cos 2
-    cdef double energy = 0, explained, p, q, low_step, high_step
+    cdef Turn[2] turn
+    cdef double explained, p, q, low_step, high_step
+    cdef float energy = 0, a, b
     cdef int i, step
     for i in range(HALF):
-        p = y[HALF + i]
-        q = y[HALF - 1 - i]
-        even[i] = 0.5 * (p + q)
-        odd[i] = 0.5 * (p - q)
-        energy += p * p + q * q
+        a = y[HALF + i]
+        b = y[HALF - 1 - i]
+        even[i] = <float>0.5 * (a + b)
+        odd[i] = <float>0.5 * (a - b)
+        energy += a * a + b * b
+    for i in range(HALF, 104):
+        even[i] = 0
+        odd[i] = 0
     for step in range(MAX_STEPS):
-        _columns(pair.low_omega, columns[0], columns[1], columns[2], columns[3])
-        _columns(pair.high_omega, columns[4], columns[5], columns[6], columns[7])
-        explained = 0
-        if not _project(even, columns[0], columns[3], columns[4], columns[7], ve, &explained):
+        if pair.high_omega - pair.low_omega < MIN_APART:
             return 0
-        if not _project(odd, columns[1], columns[2], columns[5], columns[6], vo, &explained):
+        _turn(pair.low_omega, HALF, &turn[0])
+        _turn(pair.high_omega, HALF, &turn[1])
+        for i in range(4):
+            steps[i] = turn[0].step[i]
+            steps[4 + i] = turn[1].step[i]
+        paytone_project(even, odd, 13, HALF, steps, sums)
+        _gram(&turn[0], &turn[1], HALF, m_even, m_odd)
+        right_even[0] = sums[0]
+        right_even[1] = sums[2]
+        right_even[2] = sums[4]
+        right_even[3] = sums[6]
+        right_odd[0] = sums[1]
+        right_odd[1] = sums[3]
+        right_odd[2] = sums[5]
+        right_odd[3] = sums[7]
+        for i in range(4):
+            ve[i] = right_even[i]
+            vo[i] = right_odd[i]
+        if not _solve4(m_even, ve) or not _solve4(m_odd, vo):
             return 0
-        # x = Re (A + B u) exp(j omega t) with A = a - jb, B = a' - jb': B / A = slope + j 100 (true omega - omega).
+        # x = Re (A + B u) exp(j omega t) with A = a - jb, B = a' - jb': B / A = slope + j HALF (true omega - omega).
         p = ve[0] * ve[0] + vo[0] * vo[0] + 1e-30
         q = ve[2] * ve[2] + vo[2] * vo[2] + 1e-30
         low_step = (vo[0] * vo[1] - ve[0] * ve[1]) / p
@@ -317,23 +418,33 @@ cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil:
             break
         pair.low_omega += low_step / HALF
         pair.high_omega += high_step / HALF
+    explained = 0
+    for i in range(4):
+        explained += right_even[i] * ve[i] + right_odd[i] * vo[i]
     pair.low_omega += low_step / HALF
     pair.high_omega += high_step / HALF
-    pair.low_peak = p ** 0.5
-    pair.high_peak = q ** 0.5
+    pair.low_peak = sqrt(p)
+    pair.high_peak = sqrt(q)
     pair.low_slope = (ve[0] * vo[1] + vo[0] * ve[1]) / p
     pair.high_slope = (ve[2] * vo[3] + vo[2] * ve[3]) / q
     pair.tone_energy = 2 * explained
     pair.residual_energy = energy - 2 * explained
+    return 1
+
+
+cdef void tone_flatness(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil:
+    cdef ToneMix mix
+    cdef double low, high
+    cdef int i
+    tone_mix(&mix, pair.low_omega, pair.high_omega, low_bin, high_bin)
     pair.flat_min = 1
     pair.flat_max = 1
-    # What is left, without the slopes: they belong to the amplitude's course.
-    for i in range(HALF):
-        even[i] -= ve[0] * columns[0][i] + ve[2] * columns[4][i]
-        odd[i] -= vo[0] * columns[1][i] + vo[2] * columns[5][i]
-    _flatness(even, odd, columns[0], columns[1], ve[0], vo[0], pair)
-    _flatness(even, odd, columns[4], columns[5], ve[2], vo[2], pair)
-    return 1
+    for i in range(TONE_BLOCKS):
+        tone_amplitudes(&mix, &ring[((newest - i) & (TONE_RING - 1)) * 16], low_bin, high_bin, &low, &high)
+        low /= pair.low_peak
+        high /= pair.high_peak
+        pair.flat_min = min(pair.flat_min, min(low, high))
+        pair.flat_max = max(pair.flat_max, max(low, high))
 
 
 def analyse_block(const float[::1] x not None):
@@ -364,12 +475,20 @@ def fit_tones(const float[::1] y not None, double low_hz, double high_hz):
     Returns a dict with the fields of `TonePair`, frequencies in Hz, or None where no two steady tones can be told.
     """
     cdef TonePair pair
+    cdef float[256] ring
+    cdef float[8] power
+    cdef int i, low_bin, high_bin
     if y.shape[0] != TONE_WINDOW:
         raise ValueError("a window needs 200 samples")
     pair.low_omega = 2 * PI * low_hz / 8000
     pair.high_omega = 2 * PI * high_hz / 8000
     if not tone_fit(&y[0], &pair):
         return None
+    for i in range(TONE_BLOCKS):
+        paytone_bank(&y[TONE_BLOCK * i], &ring[16 * i], power)
+    low_bin = min(range(4), key=lambda k: abs(BIN_OMEGA[k] - pair.low_omega))
+    high_bin = min(range(4, 8), key=lambda k: abs(BIN_OMEGA[k] - pair.high_omega))
+    tone_flatness(ring, TONE_BLOCKS - 1, low_bin, high_bin, &pair)
     return {
         "low_hz": pair.low_omega * 4000 / PI,
         "high_hz": pair.high_omega * 4000 / PI,

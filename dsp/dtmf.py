@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp import _dtmf
+from dsp import _dtmf, _oscillator
+from dsp._tonefit import KEY_CODES
 from dsp.errors import ProfileError
 from dsp.levels import peak_of_dbm0
 
@@ -178,7 +179,7 @@ class DtmfDetector:
 
     def __init__(self, profile: DtmfProfile = ITU_Q24) -> None:
         self.profile = profile
-        self._detector = _dtmf.Detector(asdict(profile))
+        self._detector = _dtmf.Detector(asdict(profile) | {"provisional": 0})
 
     def process(self, samples: NDArray[np.int16]) -> list[DtmfDetection]:
         """Take samples and return what became known with them.
@@ -205,7 +206,7 @@ class DtmfDetector:
 
 def frequencies_hz(digit: str) -> tuple[int, int]:
     """Return a digit's low and high frequency in Hz."""
-    key = _dtmf.KEY_CODES.index(_code(digit))
+    key = KEY_CODES.index(_code(digit))
     return LOW_HZ[key // 4], HIGH_HZ[key % 4]
 
 
@@ -295,7 +296,7 @@ class ToneSource:
     """
 
     def __init__(self, digit: str, *, level_dbm0: float = -9.0, on_ms: float = 80.0, ramp_ms: float = 1.0) -> None:
-        self._oscillator = _dtmf.Oscillator(
+        self._oscillator = _oscillator.Oscillator(
             _code(digit), level_dbm0, round(on_ms * RATE_HZ / 1000), round(ramp_ms * RATE_HZ / 1000)
         )
 
@@ -320,8 +321,8 @@ def _envelope(n: int, ramp: int) -> NDArray[np.float64]:
     return envelope
 
 
-def _detection(event: tuple[int, int, int, int, float, float]) -> DtmfDetection:
-    _, code, start, end, low_dbm0, high_dbm0 = event
+def _detection(event: _dtmf.Event) -> DtmfDetection:
+    _, code, start, end, low_dbm0, high_dbm0, *_ = event
     return DtmfDetection(
         digit=DIGITS[code],
         code=code,

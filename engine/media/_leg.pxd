@@ -2,7 +2,8 @@
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from dsp._dtmf cimport DtmfParams, DtmfState, ToneGenState
+from dsp._dtmf cimport DtmfParams, DtmfState
+from dsp._oscillator cimport ToneGenState
 from engine.media._ring cimport Ring
 from engine.media._system cimport Address, Batch
 from engine.rtp._event_sender cimport EventSender

@@ -10,7 +10,7 @@ Nothing here allocates, waits or touches a Python object.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from dsp._dtmf cimport dtmf_tone_fill, dtmf_tone_start
+from dsp._oscillator cimport dtmf_tone_fill, dtmf_tone_start
 from dsp._g711 cimport alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
 from engine.media._leg cimport (
     CARRIES_PCMU,

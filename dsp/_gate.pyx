@@ -1,0 +1,323 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+# Safe without checks: every array has a fixed length from _gate.pxd and every loop runs over exactly that length.
+"""The detector's front end: eight frequencies, the energy below them and the whole energy of 10 ms of audio.
+
+A block is folded about its centre into an even and an odd half (40 samples each), and each half meets 16 integer
+kernels: eight DTMF frequencies, six functions that span what lies below 460 Hz (mains, dial tone), two unused. The
+eight are orthogonal to the six, so a dial tone ten times as strong as a key does not show in them. Lanes are kernels:
+one broadcast pair of samples is multiplied with all of them, nothing has to be summed across lanes. Products and sums
+are integers that cannot overflow, so SSE2, AVX2, AVX-512 and plain C give the same bits.
+"""
+
+from libc.math cimport cos, rint, sin, sqrt
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    #if defined(__x86_64__) && defined(__GNUC__)
+    #define PAYTONE_X86 1
+    #include <immintrin.h>
+    #else
+    #define PAYTONE_X86 0
+    #endif
+
+    /* [pair of samples][kernel][sample of the pair] */
+    static int16_t PAYTONE_EVEN[20][16][2] __attribute__((aligned(64)));
+    static int16_t PAYTONE_ODD[20][16][2] __attribute__((aligned(64)));
+
+    static void paytone_gate_tables(const int16_t *even, const int16_t *odd) {
+        memcpy(PAYTONE_EVEN, even, sizeof PAYTONE_EVEN);
+        memcpy(PAYTONE_ODD, odd, sizeof PAYTONE_ODD);
+    }
+
+    /* Halves before the sum, and -32767 at least: squares of a pair stay below 2^31, kernels below 2^31 in all. */
+    static inline int16_t paytone_clamp(int v) { return (int16_t)(v < -32767 ? -32767 : v); }
+
+    static float paytone_fold_plain(const int16_t *x, int16_t *s, int16_t *d) {
+        uint32_t energy = 0;
+        int i;
+        for (i = 0; i < 40; i++) {
+            int a = x[40 + i] >> 1, b = x[39 - i] >> 1;
+            s[i] = paytone_clamp(a + b);
+            d[i] = paytone_clamp(a - b);
+        }
+        /* A pair's squares, less 6 bits: 40 of them fit. */
+        for (i = 0; i < 40; i += 2) {
+            energy += ((uint32_t)(s[i] * s[i]) + (uint32_t)(s[i + 1] * s[i + 1])) >> 6;
+            energy += ((uint32_t)(d[i] * d[i]) + (uint32_t)(d[i + 1] * d[i + 1])) >> 6;
+        }
+        return (float)energy;
+    }
+
+    static void paytone_gate_plain(const int16_t *s, const int16_t *d, float *power) {
+        int32_t e[16] = {0}, o[16] = {0};
+        int p, k;
+        for (p = 0; p < 20; p++)
+            for (k = 0; k < 16; k++) {
+                e[k] += s[2 * p] * PAYTONE_EVEN[p][k][0] + s[2 * p + 1] * PAYTONE_EVEN[p][k][1];
+                o[k] += d[2 * p] * PAYTONE_ODD[p][k][0] + d[2 * p + 1] * PAYTONE_ODD[p][k][1];
+            }
+        for (k = 0; k < 16; k++) {
+            float a = (float)e[k], b = (float)o[k];
+            power[k] = a * a + b * b;
+        }
+    }
+
+    #if PAYTONE_X86
+    static inline __m128i paytone_reverse_sse2(__m128i v) {
+        v = _mm_shufflelo_epi16(v, _MM_SHUFFLE(0, 1, 2, 3));
+        v = _mm_shufflehi_epi16(v, _MM_SHUFFLE(0, 1, 2, 3));
+        return _mm_shuffle_epi32(v, _MM_SHUFFLE(1, 0, 3, 2));
+    }
+
+    static inline float paytone_total_sse2(__m128i v) {
+        v = _mm_add_epi32(v, _mm_shuffle_epi32(v, _MM_SHUFFLE(1, 0, 3, 2)));
+        v = _mm_add_epi32(v, _mm_shuffle_epi32(v, _MM_SHUFFLE(2, 3, 0, 1)));
+        return (float)(uint32_t)_mm_cvtsi128_si32(v);
+    }
+
+    static float paytone_fold_sse2(const int16_t *x, int16_t *s, int16_t *d) {
+        const __m128i least = _mm_set1_epi16(-32767);
+        __m128i energy = _mm_setzero_si128(), a, b, u, v;
+        int i;
+        for (i = 0; i < 40; i += 8) {
+            a = _mm_srai_epi16(_mm_loadu_si128((const __m128i *)(x + 40 + i)), 1);
+            b = _mm_srai_epi16(_mm_loadu_si128((const __m128i *)(x + 32 - i)), 1);
+            b = paytone_reverse_sse2(b);
+            u = _mm_max_epi16(_mm_add_epi16(a, b), least);
+            v = _mm_max_epi16(_mm_sub_epi16(a, b), least);
+            _mm_storeu_si128((__m128i *)(s + i), u);
+            _mm_storeu_si128((__m128i *)(d + i), v);
+            energy = _mm_add_epi32(energy, _mm_srli_epi32(_mm_madd_epi16(u, u), 6));
+            energy = _mm_add_epi32(energy, _mm_srli_epi32(_mm_madd_epi16(v, v), 6));
+        }
+        return paytone_total_sse2(energy);
+    }
+
+    static void paytone_gate_sse2(const int16_t *s, const int16_t *d, float *power) {
+        int q, p;
+        for (q = 0; q < 4; q++) {
+            __m128i e = _mm_setzero_si128(), o = _mm_setzero_si128();
+            __m128 a, b;
+            for (p = 0; p < 20; p++) {
+                int32_t es, ds;
+                memcpy(&es, s + 2 * p, 4);
+                memcpy(&ds, d + 2 * p, 4);
+                e = _mm_add_epi32(e, _mm_madd_epi16(_mm_set1_epi32(es), *(const __m128i *)PAYTONE_EVEN[p][4 * q]));
+                o = _mm_add_epi32(o, _mm_madd_epi16(_mm_set1_epi32(ds), *(const __m128i *)PAYTONE_ODD[p][4 * q]));
+            }
+            a = _mm_cvtepi32_ps(e);
+            b = _mm_cvtepi32_ps(o);
+            _mm_storeu_ps(power + 4 * q, _mm_add_ps(_mm_mul_ps(a, a), _mm_mul_ps(b, b)));
+        }
+    }
+
+    __attribute__((target("avx2")))
+    static void paytone_gate_avx2(const int16_t *s, const int16_t *d, float *power) {
+        __m256i e0 = _mm256_setzero_si256(), e1 = e0, o0 = e0, o1 = e0, v;
+        __m256 a, b;
+        int p;
+    #define PAYTONE_PAIR(half, table, low, high) \\
+        { \\
+            int32_t pair; \\
+            memcpy(&pair, half + 2 * p, 4); \\
+            v = _mm256_set1_epi32(pair); \\
+            low = _mm256_add_epi32(low, _mm256_madd_epi16(v, *(const __m256i *)table[p][0])); \\
+            high = _mm256_add_epi32(high, _mm256_madd_epi16(v, *(const __m256i *)table[p][8])); \\
+        }
+    #pragma GCC unroll 20
+        for (p = 0; p < 20; p++) {
+            PAYTONE_PAIR(s, PAYTONE_EVEN, e0, e1)
+            PAYTONE_PAIR(d, PAYTONE_ODD, o0, o1)
+        }
+    #undef PAYTONE_PAIR
+        a = _mm256_cvtepi32_ps(e0);
+        b = _mm256_cvtepi32_ps(o0);
+        _mm256_storeu_ps(power, _mm256_add_ps(_mm256_mul_ps(a, a), _mm256_mul_ps(b, b)));
+        a = _mm256_cvtepi32_ps(e1);
+        b = _mm256_cvtepi32_ps(o1);
+        _mm256_storeu_ps(power + 8, _mm256_add_ps(_mm256_mul_ps(a, a), _mm256_mul_ps(b, b)));
+    }
+
+    #define PAYTONE_GATE_512(name, features, STEP) \\
+    __attribute__((target(features))) \\
+    static void name(const int16_t *s, const int16_t *d, float *power) { \\
+        __m512i e0 = _mm512_setzero_si512(), e1 = e0, o0 = e0, o1 = e0; \\
+        __m512 a, b; \\
+        int32_t pair[4]; \\
+        int p; \\
+        _Pragma("GCC unroll 10") \\
+        for (p = 0; p < 20; p += 2) { \\
+            memcpy(pair, s + 2 * p, 8); \\
+            memcpy(pair + 2, d + 2 * p, 8); \\
+            e0 = STEP(e0, _mm512_set1_epi32(pair[0]), *(const __m512i *)PAYTONE_EVEN[p]); \\
+            o0 = STEP(o0, _mm512_set1_epi32(pair[2]), *(const __m512i *)PAYTONE_ODD[p]); \\
+            e1 = STEP(e1, _mm512_set1_epi32(pair[1]), *(const __m512i *)PAYTONE_EVEN[p + 1]); \\
+            o1 = STEP(o1, _mm512_set1_epi32(pair[3]), *(const __m512i *)PAYTONE_ODD[p + 1]); \\
+        } \\
+        a = _mm512_cvtepi32_ps(_mm512_add_epi32(e0, e1)); \\
+        b = _mm512_cvtepi32_ps(_mm512_add_epi32(o0, o1)); \\
+        _mm512_storeu_ps(power, _mm512_add_ps(_mm512_mul_ps(a, a), _mm512_mul_ps(b, b))); \\
+    }
+    #define PAYTONE_MADD(acc, v, k) _mm512_add_epi32(acc, _mm512_madd_epi16(v, k))
+    PAYTONE_GATE_512(paytone_gate_avx512, "avx512f,avx512bw", PAYTONE_MADD)
+    PAYTONE_GATE_512(paytone_gate_vnni, "avx512f,avx512bw,avx512vnni", _mm512_dpwssd_epi32)
+    #else
+    #define paytone_fold_sse2 paytone_fold_plain
+    #endif
+
+    typedef float (*paytone_fold)(const int16_t *, int16_t *, int16_t *);
+    typedef void (*paytone_gate)(const int16_t *, const int16_t *, float *);
+    static paytone_fold PAYTONE_FOLD = paytone_fold_plain;
+    static paytone_gate PAYTONE_GATE = paytone_gate_plain;
+
+    static int paytone_gate_supports(int level) {
+    #if PAYTONE_X86
+        __builtin_cpu_init();
+        switch (level) {
+        case 0: case 1: return 1;
+        case 2: return __builtin_cpu_supports("avx2") != 0;
+        case 3: return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+        case 4: return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+        }
+        return 0;
+    #else
+        return level == 0;
+    #endif
+    }
+
+    static int paytone_gate_choose(int level) {
+        if (!paytone_gate_supports(level)) return 0;
+        PAYTONE_FOLD = level ? paytone_fold_sse2 : paytone_fold_plain;
+        PAYTONE_GATE = paytone_gate_plain;
+    #if PAYTONE_X86
+        if (level == 1) PAYTONE_GATE = paytone_gate_sse2;
+        if (level == 2) PAYTONE_GATE = paytone_gate_avx2;
+        if (level == 3) PAYTONE_GATE = paytone_gate_avx512;
+        if (level == 4) PAYTONE_GATE = paytone_gate_vnni;
+    #endif
+        return 1;
+    }
+    """
+    void paytone_gate_tables(const int16_t* even, const int16_t* odd) noexcept nogil
+    float paytone_fold_call "PAYTONE_FOLD"(const int16_t* x, int16_t* s, int16_t* d) noexcept nogil
+    void paytone_gate_call "PAYTONE_GATE"(const int16_t* s, const int16_t* d, float* power) noexcept nogil
+    int paytone_gate_supports(int level) noexcept nogil
+    int paytone_gate_choose(int level) noexcept nogil
+
+cdef double PI = 3.141592653589793
+cdef enum:
+    HALF = 40
+    LOW = 6  # functions a half that span what lies below the band: 0 to 460 Hz in 10 ms have about nine dimensions
+# Unit kernels times this: the sum of the 40 magnitudes stays below 65536, so 32767 of each cannot overflow 32 bits.
+cdef double SCALE = 8192.0
+cdef double TOP_HZ = 460.0
+# From squared sums to the unit of the energy (squares of halved sums, less 6 bits).
+cdef float POWER_SCALE = <float>(1.0 / (8192.0 * 8192.0 * 64.0))
+LEVELS = ("plain", "sse2", "avx2", "avx512", "avx512vnni")
+
+
+cdef void _orthogonal(double* v, const double* rows, int n) noexcept:
+    """Take out of v what lies along n orthonormal rows, twice against rounding; scale it to length 1."""
+    cdef double total
+    cdef int i, k, turn
+    for turn in range(2):
+        for k in range(n):
+            total = 0
+            for i in range(HALF):
+                total += v[i] * rows[HALF * k + i]
+            for i in range(HALF):
+                v[i] -= total * rows[HALF * k + i]
+    total = 0
+    for i in range(HALF):
+        total += v[i] * v[i]
+    total = sqrt(total)
+    for i in range(HALF):
+        v[i] /= total
+
+
+cdef void _kernels(int odd, int16_t* table) noexcept:
+    """Fill a table [20][16][2] with the even or the odd kernels."""
+    cdef double[8] frequencies_hz = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0, 1477.0, 1633.0]
+    cdef double[240] low
+    cdef double[40] v
+    cdef double freq_hz, phase
+    cdef int i, k
+    for i in range(640):
+        table[i] = 0
+    for k in range(LOW + 8):
+        if k < LOW:
+            freq_hz = TOP_HZ * k / (LOW - 1)
+            if odd:  # the sine of 0 Hz is nothing: begin half a step above
+                freq_hz = TOP_HZ / (2 * LOW) + freq_hz * (2 * LOW - 1) / (2 * LOW)
+        else:
+            freq_hz = frequencies_hz[k - LOW]
+        for i in range(HALF):
+            phase = 2 * PI * freq_hz * (i + 0.5) / 8000.0
+            v[i] = sin(phase) if odd else cos(phase)
+        _orthogonal(v, low, k if k < LOW else LOW)
+        for i in range(HALF):
+            if k < LOW:
+                low[HALF * k + i] = v[i]
+            table[32 * (i // 2) + 2 * (8 + k if k < LOW else k - LOW) + i % 2] = <int16_t>rint(SCALE * v[i])
+
+
+cdef void _fill_tables() noexcept:
+    cdef int16_t[640] even
+    cdef int16_t[640] odd
+    _kernels(0, even)
+    _kernels(1, odd)
+    paytone_gate_tables(even, odd)
+
+
+_fill_tables()
+cdef int _level = len(LEVELS) - 1
+while not paytone_gate_choose(_level):
+    _level -= 1
+
+
+cdef void gate_block(const int16_t* x, GateBlock* out) noexcept nogil:
+    cdef int16_t[40] s
+    cdef int16_t[40] d
+    cdef float[16] power
+    cdef int k
+    out.energy = paytone_fold_call(x, s, d)
+    paytone_gate_call(s, d, power)
+    for k in range(8):
+        out.bins[k] = power[k] * POWER_SCALE
+    out.below = (((((power[8] + power[9]) + power[10]) + power[11]) + power[12]) + power[13]) * POWER_SCALE
+
+
+cdef float gate_energy(const int16_t* x) noexcept nogil:
+    cdef int16_t[40] s
+    cdef int16_t[40] d
+    return paytone_fold_call(x, s, d)
+
+
+def analyse(const int16_t[::1] x not None):
+    """Return (eight bins, below, energy) of one block of 80 samples."""
+    cdef GateBlock block
+    cdef int k
+    if x.shape[0] != GATE_BLOCK:
+        raise ValueError("a block needs 80 samples")
+    gate_block(&x[0], &block)
+    return [block.bins[k] for k in range(8)], block.below, block.energy
+
+
+def levels():
+    """Name the implementations that this processor can run, the plainest first."""
+    return [name for i, name in enumerate(LEVELS) if paytone_gate_supports(i)]
+
+
+def level():
+    """Name the implementation in use."""
+    return LEVELS[_level]
+
+
+def set_level(str name not None):
+    """Use another implementation, in the whole process: for tests and benchmarks."""
+    global _level
+    if name not in LEVELS or not paytone_gate_choose(LEVELS.index(name)):
+        raise ValueError(f"level must be one of {levels()}, not {name!r}")
+    _level = LEVELS.index(name)

@@ -1,0 +1,68 @@
+"""What 25 ms of audio look like as two tones: the analysis that the detector runs where its front end hears a key."""
+
+from libc.stdint cimport int16_t, int64_t
+
+from dsp._tonefit cimport TonePair
+
+cdef struct ToneAnalysis:  # of 5 ms blocks; rings are indexed by block
+    int64_t done  # samples of input up to the end of the newest block
+    int warm  # 0 until the filter has a block of history
+    int newest
+    int valid  # blocks that have no gap between them, at most TONE_RING
+    float[80] x  # unfiltered: history, then the newest block
+    float[320] raw  # eight blocks, unfiltered
+    float[320] y  # eight blocks, filtered
+    float[256] bank
+    float[128] power
+    float[16] energy  # filtered
+    float[16] energy_raw  # unfiltered
+
+# Energies of steady sound in a window, and the limits within which a window is worth a fit.
+cdef struct ToneLimits:
+    double floor
+    double below_floor
+    double min_power  # squared peak that each tone needs
+    double min_signal_to_floor
+    double max_below
+
+# A window of 25 ms once two tones are fitted to it. Energies are shares of the tones' energy.
+cdef struct ToneWindow:
+    int digit  # RFC 4733 event code of the nearest key
+    int low_bin
+    int high_bin
+    double low_peak  # of the unfiltered signal
+    double high_peak
+    double low_offset  # deviation of the frequency, a ratio
+    double high_offset
+    double high_minus_low_db
+    double residual  # what the tones leave
+    double floor  # of the steady noise: the least in a window of the last second
+    double below  # below the band
+    double below_floor  # the steady part of that
+    double flat_min  # a tone's least and largest amplitude in 5 ms, over its amplitude in the window
+    double flat_max
+    double low_slope  # growth of the amplitude over half a window
+    double high_slope
+    double low_before  # least amplitude in the four blocks before the window, over that in it; -1: nothing known
+    double high_before
+    int age  # blocks before the window in which both tones were there
+    double plateau  # share of samples within 7 % of the peak: half and more when the signal is clipped
+    double intermodulation  # share of the residual that lies on the odd products of the two tones
+
+# Begin at sample `position` of the input. history: 40 samples before it, NULL where nothing is known; cold: they were
+# lost, and the first block only becomes history. Otherwise they were silence.
+cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* history, int cold) noexcept nogil
+# Take a block of 40 samples; 0 while it only becomes history.
+cdef int analysis_block(ToneAnalysis* a, const int16_t* samples) noexcept nogil
+# Samples were lost up to `position`.
+cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil
+# Say whether the last five blocks are worth a fit: strongest low and high bin in bins.
+cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil
+# Fit two tones to the last five blocks; 0 when they are none. Fills the features that are cheap.
+cdef int window_fit(
+    const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
+) noexcept nogil
+# Fill flat_min, flat_max, low_before, high_before, age.
+cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil
+# Fill plateau and intermodulation.
+cdef void window_clipping(const ToneAnalysis* a, const TonePair* pair, ToneWindow* out) noexcept nogil

@@ -1,0 +1,235 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+# Safe without checks: ring rows are masked to the rings' length, bins come from loops over four.
+"""Features of 25 ms of audio as two tones; `dsp._dtmf` decides on them."""
+
+from libc.math cimport cos, fabs, log10, sin, sqrt
+from libc.stdint cimport int16_t, int64_t
+from libc.string cimport memmove, memset
+
+from dsp._tonefit cimport (
+    BIN_GAIN,
+    BIN_OMEGA,
+    KEY_CODE,
+    TONE_BINS,
+    TONE_BLOCK,
+    TONE_BLOCKS,
+    TONE_DELAY,
+    TONE_HISTORY,
+    TONE_RING,
+    TONE_WINDOW,
+    ToneMix,
+    TonePair,
+    tone_amplitudes,
+    tone_block,
+    tone_coarse,
+    tone_fit,
+    tone_flatness,
+    tone_mix,
+)
+
+cdef enum:
+    SAMPLE_ROWS = 8
+    BEFORE_BLOCKS = 4
+    PRODUCTS = 6
+# The cheap test: this much of a window's energy (above the floor) in its best low and its best high bin.
+cdef double GATE_SHARE = 0.6
+# And no block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
+cdef double GATE_FLAT = 0.06
+# Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
+cdef double COARSE_TOLERANCE = 0.045
+# A tone was there in a block that has this part of its amplitude.
+cdef double THERE = 0.5
+# Samples above this part of the peak are on the plateau of a clipped signal.
+cdef double PLATEAU = 0.93
+# The third-order products of two tones f and g: 2f-g 2g-f 2f+g 2g+f 3f 3g.
+cdef int[6] PRODUCT_F = [2, -1, 2, 1, 3, 0]
+cdef int[6] PRODUCT_G = [-1, 2, 1, 2, 0, 3]
+
+
+cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* history, int cold) noexcept nogil:
+    cdef int i
+    a.done = position
+    a.valid = 0
+    a.newest = TONE_RING - 1
+    a.warm = not cold
+    for i in range(TONE_HISTORY):
+        a.x[i] = history[i] if history else 0
+
+
+cdef int analysis_block(ToneAnalysis* a, const int16_t* samples) noexcept nogil:
+    cdef float[2] energy
+    cdef int i, row, known = a.warm
+    for i in range(TONE_BLOCK):
+        a.x[TONE_HISTORY + i] = samples[i]
+    a.done += TONE_BLOCK
+    if known:
+        a.newest = (a.newest + 1) & (TONE_RING - 1)
+        row = (a.newest & (SAMPLE_ROWS - 1)) * TONE_BLOCK
+        tone_block(a.x, &a.y[row], &a.bank[16 * a.newest], &a.power[TONE_BINS * a.newest], energy)
+        memmove(&a.raw[row], &a.x[TONE_HISTORY - TONE_DELAY], TONE_BLOCK * sizeof(float))
+        a.energy[a.newest] = energy[0]
+        a.energy_raw[a.newest] = energy[1]
+        if a.valid < TONE_RING:
+            a.valid += 1
+    a.warm = 1
+    memmove(&a.x[0], &a.x[TONE_BLOCK], TONE_HISTORY * sizeof(float))
+    return known
+
+
+cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil:
+    a.done = position
+    a.valid = 0
+    a.warm = 0
+
+
+cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil:
+    cdef float[8] power
+    cdef float energy = 0, energy_raw = 0, least = <float>3e38
+    cdef double low, high
+    cdef int i, k, row
+    if a.valid < TONE_BLOCKS:
+        return 0
+    memset(power, 0, sizeof(power))
+    for i in range(TONE_BLOCKS):
+        row = (a.newest - i) & (TONE_RING - 1)
+        energy += a.energy[row]
+        energy_raw += a.energy_raw[row]
+        if a.energy[row] < least:
+            least = a.energy[row]
+        for k in range(TONE_BINS):
+            power[k] += a.power[TONE_BINS * row + k]
+    if least < GATE_FLAT * energy or energy_raw - limits.below_floor > (1.6 + limits.max_below) * energy:
+        return 0
+    bins[0] = 0
+    bins[1] = 4
+    for k in range(1, 4):
+        if power[k] > power[bins[0]]:
+            bins[0] = k
+        if power[k + 4] > power[bins[1]]:
+            bins[1] = k + 4
+    # A tone on the bin gives (20 peak)^2 in each of the five blocks; half is left for one that is off and for noise.
+    low = power[bins[0]] / 2000.0
+    high = power[bins[1]] / 2000.0
+    if low < 0.5 * limits.min_power or high < 0.5 * limits.min_power:
+        return 0
+    if 0.5 * TONE_WINDOW * (low + high) < GATE_SHARE * (energy - limits.floor):
+        return 0
+    return 0.5 * TONE_WINDOW * (low + high) > limits.min_signal_to_floor * limits.floor
+
+
+cdef double _offset(double omega, int first, int* bin) noexcept nogil:
+    """Find the bin of the group that starts at `first` whose frequency is nearest by ratio; return the ratio less 1."""
+    cdef double offset, best = 9
+    cdef int k
+    for k in range(first, first + 4):
+        offset = omega / BIN_OMEGA[k] - 1
+        if fabs(offset) < fabs(best):
+            best = offset
+            bin[0] = k
+    return best
+
+
+cdef int window_fit(
+    const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
+) noexcept nogil:
+    cdef float[200] y
+    cdef double energy_raw = 0, low, high, tones
+    cdef int i, row
+    tone_coarse(a.bank, a.newest, bins[0], bins[1], pair)
+    if fabs(_offset(pair.low_omega, 0, &out.low_bin)) > COARSE_TOLERANCE:
+        return 0
+    if fabs(_offset(pair.high_omega, 4, &out.high_bin)) > COARSE_TOLERANCE:
+        return 0
+    for i in range(TONE_BLOCKS):
+        row = (a.newest - TONE_BLOCKS + 1 + i) & (TONE_RING - 1)
+        energy_raw += a.energy_raw[row]
+        memmove(&y[TONE_BLOCK * i], &a.y[(row & (SAMPLE_ROWS - 1)) * TONE_BLOCK], TONE_BLOCK * sizeof(float))
+    if not tone_fit(y, pair):
+        return 0
+    memset(out, 0, sizeof(ToneWindow))
+    out.low_offset = _offset(pair.low_omega, 0, &out.low_bin)
+    out.high_offset = _offset(pair.high_omega, 4, &out.high_bin)
+    out.digit = KEY_CODE[4 * out.low_bin + out.high_bin - 4]
+    low = pair.low_peak / BIN_GAIN[out.low_bin]
+    high = pair.high_peak / BIN_GAIN[out.high_bin]
+    out.low_peak = low
+    out.high_peak = high
+    out.high_minus_low_db = 20 * log10((high + 1e-9) / (low + 1e-9))
+    tones = pair.tone_energy + 1e-9
+    out.residual = pair.residual_energy / tones
+    out.floor = limits.floor / tones
+    out.below = (energy_raw - 0.5 * TONE_WINDOW * (low * low + high * high) - pair.residual_energy) / tones
+    out.below_floor = limits.below_floor / tones
+    out.low_slope = pair.low_slope
+    out.high_slope = pair.high_slope
+    out.flat_min = 1
+    out.flat_max = 1
+    out.low_before = -1
+    out.high_before = -1
+    return 1
+
+
+cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil:
+    cdef ToneMix mix
+    cdef double low, high
+    cdef int i, running = 1, back = a.valid - TONE_BLOCKS
+    tone_flatness(a.bank, a.newest, out.low_bin, out.high_bin, pair)
+    out.flat_min = pair.flat_min
+    out.flat_max = pair.flat_max
+    tone_mix(&mix, pair.low_omega, pair.high_omega, out.low_bin, out.high_bin)
+    for i in range(back):
+        tone_amplitudes(
+            &mix, &a.bank[16 * ((a.newest - TONE_BLOCKS - i) & (TONE_RING - 1))], out.low_bin, out.high_bin, &low, &high
+        )
+        low /= pair.low_peak
+        high /= pair.high_peak
+        if i < BEFORE_BLOCKS:
+            if i == 0 or low < out.low_before:
+                out.low_before = low
+            if i == 0 or high < out.high_before:
+                out.high_before = high
+        running = running and low > THERE and high > THERE
+        if running:
+            out.age += 1
+        elif i >= BEFORE_BLOCKS:
+            break
+
+
+cdef void window_clipping(const ToneAnalysis* a, const TonePair* pair, ToneWindow* out) noexcept nogil:
+    cdef float[200] y
+    cdef float peak = 0, value
+    cdef double energy = 0, omega, c, s, step_c, step_s, re, im, t
+    cdef int i, k, row, count = 0
+    for i in range(TONE_BLOCKS):
+        row = (a.newest - TONE_BLOCKS + 1 + i) & (SAMPLE_ROWS - 1)
+        memmove(&y[TONE_BLOCK * i], &a.raw[row * TONE_BLOCK], TONE_BLOCK * sizeof(float))
+    for i in range(TONE_WINDOW):
+        value = fabs(y[i])
+        if value > peak:
+            peak = value
+    for i in range(TONE_WINDOW):
+        if fabs(y[i]) > PLATEAU * peak:
+            count += 1
+    out.plateau = count / <double>TONE_WINDOW
+    for i in range(TONE_BLOCKS):
+        row = (a.newest - TONE_BLOCKS + 1 + i) & (SAMPLE_ROWS - 1)
+        memmove(&y[TONE_BLOCK * i], &a.y[row * TONE_BLOCK], TONE_BLOCK * sizeof(float))
+    for k in range(PRODUCTS):
+        omega = fabs(PRODUCT_F[k] * pair.low_omega + PRODUCT_G[k] * pair.high_omega)
+        re = 0
+        im = 0
+        c = 1
+        s = 0
+        step_c = cos(omega)
+        step_s = sin(omega)
+        for i in range(TONE_WINDOW):
+            # A window that falls to its edges: the tones themselves, far stronger, stay out of their products.
+            value = y[i] * (1 - fabs(i - 99.5) / 100)
+            re += value * c
+            im += value * s
+            t = c * step_c - s * step_s
+            s = s * step_c + c * step_s
+            c = t
+        # The triangle sums to 100: a sine of peak p shows as 50 p, and has the energy 100 p².
+        energy += 100 * (re * re + im * im) / 2500
+    out.intermodulation = energy / (pair.residual_energy + 1e-9)
