@@ -6,7 +6,15 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
-__all__ = ("alaw_decode", "alaw_encode", "analyse_block", "ulaw_decode", "ulaw_encode")
+__all__ = (
+    "alaw_decode",
+    "alaw_encode",
+    "analyse_block",
+    "goertzel_power",
+    "pitch_lag",
+    "ulaw_decode",
+    "ulaw_encode",
+)
 
 
 def _ulaw_levels() -> tuple[list[int], list[int]]:
@@ -92,3 +100,25 @@ def analyse_block(
             total += y[m] * complex(math.cos(angle), -math.sin(angle))
         bins.append(total)
     return y, bins, sum(v * v for v in y), sum(v * v for v in x[20:60])
+
+
+def goertzel_power(samples: Sequence[float], freq_hz: float, rate_hz: int = 8000) -> float:
+    """Squared peak of a sine of this frequency over all the samples, by Goertzel's recursion."""
+    coefficient = 2 * math.cos(2 * math.pi * freq_hz / rate_hz)
+    older = newer = 0.0
+    for sample in samples:
+        older, newer = newer, sample + coefficient * newer - older
+    return (newer * newer + older * older - coefficient * newer * older) * 4 / len(samples) ** 2
+
+
+def pitch_lag(history: Sequence[float], shortest: int = 40, longest: int = 120, window: int = 160) -> int:
+    """G.711 Appendix I's measure: the lag at which the last `window` samples agree most with those before them."""
+    recent = history[len(history) - window :]
+    best, best_score = shortest, -math.inf
+    for lag in range(shortest, longest + 1):
+        older = history[len(history) - window - lag : len(history) - lag]
+        energy = sum(v * v for v in older)
+        score = sum(a * b for a, b in zip(recent, older, strict=True)) / math.sqrt(energy) if energy else 0.0
+        if score > best_score:
+            best, best_score = lag, score
+    return best

@@ -1,0 +1,435 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+# Safe without checks: positions are taken modulo MASK_RING, frames modulo MASK_FRAMES, all else runs over fixed lengths.
+"""Look-ahead mask: recognise keys far too readily, and take them out before they leave a delay line.
+
+A frame is 10 ms of high-passed audio under a Hann window, taken each 5 ms. Several frames in a row decide: how much of
+their energy two tones explain, how steadily their phases advance, and how little lies below the band.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.math cimport atan2, cos, fabs, sin, sqrt
+from libc.stdint cimport int16_t, int64_t
+from libc.string cimport memmove, memset
+
+from dsp._tonefit cimport BIN_OMEGA, TONE_BINS, TONE_BLOCK, TONE_DELAY, TONE_HISTORY, tone_block
+
+DELAY = MASK_DELAY
+FADE = MASK_FADE
+GUARD = MASK_GUARD
+LEAST = MASK_LEAST
+
+cdef double PI = 3.141592653589793
+cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 32767
+# Outside the band of every receiver: their filters stop 440 Hz with the dial tones.
+cdef double FLAT_TONE_HZ = 440.0
+cdef double TONE_STEP_RE = cos(2 * PI * FLAT_TONE_HZ / 8000)
+cdef double TONE_STEP_IM = sin(2 * PI * FLAT_TONE_HZ / 8000)
+cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
+cdef enum:
+    FRAME = 80
+    HOP = 40
+    RING_MASK = MASK_RING - 1
+    FRAME_MASK = MASK_FRAMES - 1
+    RULES = 3
+    HOLD_FRAMES = 8  # 40 ms: an echo or what follows a dropout still belongs to the key
+    BACK_GAP = 2  # frames without the tones that the way back to the first sample steps over
+    FLOOR_WIDTH = 4  # frames whose energy below the band is one draw of its floor
+    FLOOR_SLOTS = 4
+    FLOOR_SLOT_FRAMES = 50  # 250 ms; four of them remember a second
+
+# The rules, each by itself enough: frames in a row, least share of energy that the two tones explain, least coherence
+# of their phase from frame to frame, most unsteady energy below the band as a share of that in it.
+# 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise.
+cdef int[3] RULE_FRAMES = [3, 4, 6]
+cdef double[3] RULE_SHARE = [0.88, 0.80, 0.60]
+cdef double[3] RULE_COHERENCE = [0.93, 0.90, 0.88]
+cdef double[3] RULE_BELOW = [1.0, 0.3, 0.25]
+cdef double MIN_DBM0 = -43.0  # each tone; 5 dB below what ITU_Q24 takes
+cdef double MAX_DEVIATION = 0.032  # ratio; detectors take 0.0185
+cdef double WIDE_TWIST_DEVIATION = 0.045  # the weaker of two tones 5 dB and more apart is measured less well
+cdef double MIN_TWIST = 0.0398  # high over low power: -14 dB; detectors take -10
+cdef double MAX_TWIST = 14.1  # +11.5 dB; detectors take +7
+cdef double BELOW_TO_MEAN = 2.0  # energy of hum in a frame, over the least of the last second
+# What follows or precedes a recognised key belongs to it with this share of a frame's energy in its two bins, and with
+# this much of its power.
+cdef double HELD_SHARE = 0.35
+cdef double HELD_POWER = 0.001
+cdef double HELD_DBM0 = -52.0
+
+cdef float[640] COS  # [FRAME][8], window included
+cdef float[640] SIN
+cdef float[80] WEIGHT  # the window squared
+cdef double[41] GAIN
+# |X|^2 of a tone of peak a on the bin is (20 a)^2, its weighted energy 15 a^2.
+cdef double SHARE_OF_POWER = 0.0375
+
+
+cdef void _fill_tables() noexcept:
+    cdef int i, k
+    cdef double w
+    for i in range(FRAME):
+        w = 0.5 - 0.5 * cos(2 * PI * (i + 0.5) / FRAME)
+        WEIGHT[i] = <float>(w * w)
+        for k in range(TONE_BINS):
+            COS[TONE_BINS * i + k] = <float>(w * cos(BIN_OMEGA[k] * (i - 39.5)))
+            SIN[TONE_BINS * i + k] = <float>(w * sin(BIN_OMEGA[k] * (i - 39.5)))
+    for i in range(MASK_FADE + 1):
+        GAIN[i] = 0.5 - 0.5 * cos(PI * i / MASK_FADE)
+
+
+_fill_tables()
+
+
+cdef inline double _power_of_dbm0(double level_dbm0) noexcept nogil:
+    """|X|^2 in a frame of a tone of this level."""
+    return 400.0 * 32767.0 * 32767.0 * 10.0 ** ((level_dbm0 - FULL_SCALE_SINE_DBM0) / 10)
+
+
+cdef double HELD_LEAST = _power_of_dbm0(HELD_DBM0)
+cdef double MIN_POWER = _power_of_dbm0(MIN_DBM0)
+
+
+cdef void mask_init(MaskState* state, double tone_dbm0) noexcept nogil:
+    cdef int i
+    memset(state, 0, sizeof(MaskState))
+    if tone_dbm0 >= -100:
+        state.peak = 32767.0 * 10.0 ** ((tone_dbm0 - FULL_SCALE_SINE_DBM0) / 20)
+    state.out = -MASK_DELAY
+    state.off = NEVER
+    state.fade = MASK_FADE
+    state.rising = 1
+    state.masked_to = -MASK_DELAY
+    for i in range(FLOOR_SLOTS):
+        state.floor_slots[i] = 3e38
+
+
+cdef void mask_enable(MaskState* state, int on) noexcept nogil:
+    if on:
+        state.off = NEVER
+    elif state.off == NEVER:
+        state.off = state.position
+
+
+cdef void _cover(MaskState* state, int64_t start, int64_t end) noexcept nogil:
+    """Make secret what lies in the line or is still to come from start to end."""
+    cdef int64_t i, stop = end if end < state.position else state.position
+    if start < state.out:
+        start = state.out  # the rest has gone
+    if end <= start:
+        return
+    for i in range(start, stop):
+        state.secret[i & RING_MASK] = 1
+    if end > state.secret_to:
+        state.secret_to = end
+    if start < state.out + MASK_FADE:
+        # The output stage has looked past it: no time for a whole fade. Too late is a click, never a leak.
+        stop = state.out + MASK_FADE
+        if end < stop:
+            stop = end
+        if stop > state.masked_to:
+            state.masked_to = stop
+        if start - state.out < state.fade:
+            if state.rising:
+                _begin(state, start)
+            state.fade = <int>(start - state.out)
+
+
+cdef void _begin(MaskState* state, int64_t start) noexcept nogil:
+    """A masked stretch begins: the flat tone starts anew, and lasts at least MASK_LEAST."""
+    state.rising = 0
+    state.tone_re = state.peak
+    state.tone_im = 0
+    if start + MASK_LEAST > state.masked_to:
+        state.masked_to = start + MASK_LEAST
+
+
+cdef void _frame(MaskState* state, int row) noexcept nogil:
+    cdef float[8] re
+    cdef float[8] im
+    cdef float energy = 0, below = 0, value
+    cdef int i, k
+    for k in range(TONE_BINS):
+        re[k] = 0
+        im[k] = 0
+    for i in range(FRAME):
+        value = state.y[i]
+        energy += WEIGHT[i] * value * value
+        below += WEIGHT[i] * state.below[i]
+        for k in range(TONE_BINS):
+            re[k] += value * COS[TONE_BINS * i + k]
+            im[k] -= value * SIN[TONE_BINS * i + k]
+    for k in range(TONE_BINS):
+        state.re[TONE_BINS * row + k] = re[k]
+        state.im[TONE_BINS * row + k] = im[k]
+        state.power[TONE_BINS * row + k] = re[k] * re[k] + im[k] * im[k]
+    state.energy[row] = energy
+    below -= energy
+    state.energy_below[row] = below if below > 0 else 0
+
+
+cdef double _track_floor(MaskState* state, double below) noexcept nogil:
+    """Least energy below the band of FLOOR_WIDTH frames in the last second."""
+    cdef int i
+    cdef double least
+    if state.slot_frames == FLOOR_SLOT_FRAMES:
+        state.slot_frames = 0
+        state.slot = (state.slot + 1) % FLOOR_SLOTS
+        state.floor_slots[state.slot] = 3e38
+    state.slot_frames += 1
+    if below < state.floor_slots[state.slot]:
+        state.floor_slots[state.slot] = <float>below
+    least = state.floor_slots[0]
+    for i in range(1, FLOOR_SLOTS):
+        if state.floor_slots[i] < least:
+            least = state.floor_slots[i]
+    return least
+
+
+cdef int _steady(MaskState* state, int n, int k, double coherence, double* power, double* deviation) noexcept nogil:
+    """Say whether bin k holds one tone over the last n frames; correct its power by how far it is off the bin."""
+    cdef double x = 0, y = 0, before = 0, after = 0, c, s, gain
+    cdef int i, new, old
+    for i in range(n - 1):
+        new = TONE_BINS * ((state.frames - 1 - i) & FRAME_MASK) + k
+        old = TONE_BINS * ((state.frames - 2 - i) & FRAME_MASK) + k
+        x += state.re[new] * state.re[old] + state.im[new] * state.im[old]
+        y += state.im[new] * state.re[old] - state.re[new] * state.im[old]
+        after += state.power[new]
+        before += state.power[old]
+    if x * x + y * y <= coherence * coherence * before * after:
+        return 0
+    c = cos(HOP * BIN_OMEGA[k])
+    s = sin(HOP * BIN_OMEGA[k])
+    deviation[0] = atan2(y * c - x * s, x * c + y * s) / HOP  # rad a sample
+    gain = fabs(deviation[0]) if fabs(deviation[0]) < 0.05 else 0.05
+    gain = 1 - 104.6 * gain * gain  # half the variance of the window: its main lobe, to second order
+    power[0] /= gain * gain
+    deviation[0] = fabs(deviation[0]) / BIN_OMEGA[k]
+    return 1
+
+
+cdef int _recognise(MaskState* state, int rule, double floor) noexcept nogil:
+    """Apply one rule to the last frames; 1 leaves the pair in state.low, state.high."""
+    cdef double[8] power
+    cdef double energy = 0, below = 0, low, high, low_off, high_off, most
+    cdef int n = RULE_FRAMES[rule], i, k, row, low_bin = 0, high_bin = 4
+    for k in range(TONE_BINS):
+        power[k] = 0
+    for i in range(n):
+        row = (state.frames - 1 - i) & FRAME_MASK
+        energy += state.energy[row]
+        below += state.energy_below[row]
+        for k in range(TONE_BINS):
+            power[k] += state.power[TONE_BINS * row + k]
+    below -= BELOW_TO_MEAN * floor * n / FLOOR_WIDTH
+    if below > RULE_BELOW[rule] * energy:
+        return 0
+    for k in range(1, 4):
+        if power[k] > power[low_bin]:
+            low_bin = k
+        if power[k + 4] > power[high_bin]:
+            high_bin = k + 4
+    low = power[low_bin]
+    high = power[high_bin]
+    if low + high < 0.5 * RULE_SHARE[rule] * energy / SHARE_OF_POWER:
+        return 0  # the correction for tones off the bin is less than 3 dB
+    if not _steady(state, n, low_bin, RULE_COHERENCE[rule], &low, &low_off):
+        return 0
+    if not _steady(state, n, high_bin, RULE_COHERENCE[rule], &high, &high_off):
+        return 0
+    if low + high < RULE_SHARE[rule] * energy / SHARE_OF_POWER:
+        return 0
+    if low < n * MIN_POWER or high < n * MIN_POWER or high < MIN_TWIST * low or high > MAX_TWIST * low:
+        return 0
+    most = MAX_DEVIATION if 0.2 * low < high < 3.2 * low else WIDE_TWIST_DEVIATION
+    if low_off > most or high_off > most:
+        return 0
+    state.low = low_bin
+    state.high = high_bin
+    state.heard_power = <float>((low + high) / n)
+    return 1
+
+
+cdef int _loud(MaskState* state, int64_t frame) noexcept nogil:
+    """Say whether the pair's bins hold in a frame what could still be heard of the key."""
+    cdef int row = frame & FRAME_MASK
+    cdef double pair = state.power[TONE_BINS * row + state.low] + state.power[TONE_BINS * row + state.high]
+    return pair > HELD_LEAST and pair > HELD_POWER * state.heard_power
+
+
+cdef int _belongs(MaskState* state, int64_t frame) noexcept nogil:
+    """Say whether a frame has something of the pair in it."""
+    cdef int row = frame & FRAME_MASK
+    cdef double pair = state.power[TONE_BINS * row + state.low] + state.power[TONE_BINS * row + state.high]
+    return _loud(state, frame) and SHARE_OF_POWER * pair > HELD_SHARE * state.energy[row]
+
+
+cdef void _block(MaskState* state) noexcept nogil:
+    """Take the block that is complete in state.x."""
+    cdef float[16] bank
+    cdef float[8] power
+    cdef float[2] energy
+    cdef int64_t last, first, start = 0, end
+    cdef double below = 0, floor
+    cdef int i, gap = 0, heard = 0
+    memmove(&state.y[0], &state.y[HOP], HOP * sizeof(float))
+    memmove(&state.below[0], &state.below[HOP], HOP * sizeof(float))
+    tone_block(state.x, &state.y[HOP], bank, power, energy)
+    for i in range(HOP):
+        state.below[HOP + i] = state.x[TONE_DELAY + i] * state.x[TONE_DELAY + i]
+    _frame(state, state.frames & FRAME_MASK)
+    state.frames += 1
+    for i in range(FLOOR_WIDTH):
+        below += state.energy_below[(state.frames - 1 - i) & FRAME_MASK]
+    floor = _track_floor(state, below)
+    last = state.frames - 1
+    end = state.position - TONE_DELAY  # of the last frame
+    for i in range(RULES):
+        if _recognise(state, i, floor):
+            heard = RULE_FRAMES[i]
+    if heard:
+        first = last - heard + 1
+        # A window may be partly empty: what is silent belongs to no key.
+        while first < last and not _loud(state, first):
+            first += 1
+        while first < last and not _loud(state, last):
+            last -= 1
+            end -= HOP
+        # Back to the first sample: over all that may belong to it, as far as the line goes.
+        while state.frames - first < MASK_FRAMES - 2 and gap <= BACK_GAP:
+            gap += 1
+            if _belongs(state, first - gap):
+                first -= gap
+                gap = 0
+        start = end - FRAME - HOP * (last - first) - MASK_GUARD
+    if heard and start < state.off:
+        _cover(state, start, end + MASK_GUARD)
+    elif state.hold and _belongs(state, last):
+        _cover(state, state.heard_to, end + MASK_GUARD)
+    else:
+        if state.hold:
+            state.hold -= 1
+        return
+    state.hold = HOLD_FRAMES
+    state.heard_to = end
+
+
+cdef inline int16_t _emit(MaskState* state) noexcept nogil:
+    cdef int64_t p = state.out
+    cdef double value, re, gain
+    if state.secret[(p + MASK_FADE) & RING_MASK] and p + MASK_FADE >= state.masked_to:
+        state.masked_to = p + MASK_FADE + 1
+    if p < state.masked_to:
+        if state.rising:
+            _begin(state, p + MASK_FADE)
+        if state.fade:
+            state.fade -= 1
+    elif state.fade < MASK_FADE:
+        state.rising = 1
+        state.fade += 1
+    state.out += 1
+    value = state.line[p & RING_MASK]
+    if state.fade == MASK_FADE:
+        return <int16_t>value
+    state.masked += 1
+    gain = GAIN[state.fade]
+    value = gain * value + (1 - gain) * state.tone_im
+    re = state.tone_re * TONE_STEP_RE - state.tone_im * TONE_STEP_IM
+    state.tone_im = state.tone_im * TONE_STEP_RE + state.tone_re * TONE_STEP_IM
+    state.tone_re = re
+    return <int16_t>(value + 0.5 if value >= 0 else value - 0.5)
+
+
+cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, int n) noexcept nogil:
+    cdef int i
+    cdef int64_t q
+    for i in range(n):
+        q = state.position
+        state.line[q & RING_MASK] = samples[i]
+        state.secret[q & RING_MASK] = (
+            q < state.secret_to or (q >= state.mark_from and (state.mark_open or q < state.mark_to))
+        )
+        state.x[TONE_HISTORY + state.fill] = samples[i]
+        state.position += 1
+        state.fill += 1
+        if state.fill == TONE_BLOCK:
+            state.fill = 0
+            _block(state)
+            memmove(&state.x[0], &state.x[TONE_BLOCK], TONE_HISTORY * sizeof(float))
+        out[i] = _emit(state)
+
+
+cdef void mask_mark(MaskState* state, int64_t start, int64_t end) noexcept nogil:
+    if start >= state.off and not state.mark_open:
+        return
+    start -= MASK_GUARD
+    if not state.mark_open and state.mark_to <= state.position:
+        state.mark_from = start  # what was marked before is in the line already
+    elif start < state.mark_from:
+        state.mark_from = start
+    if end < 0:
+        state.mark_open = 1
+    else:
+        state.mark_open = 0
+        if end + MASK_GUARD > state.mark_to:
+            state.mark_to = end + MASK_GUARD
+    _cover(state, start, state.position if state.mark_open or state.mark_to > state.position else state.mark_to)
+
+
+@cython.auto_pickle(False)
+@cython.final
+cdef class Mask:
+    """The mask on Python's side; `dsp.mask.ToneMask` is its face."""
+
+    cdef MaskState* _state
+    cdef double _tone_dbm0
+
+    def __cinit__(self, double tone_dbm0):
+        self._state = <MaskState*>PyMem_Malloc(sizeof(MaskState))
+        if not self._state:
+            raise MemoryError
+        self._tone_dbm0 = tone_dbm0
+        mask_init(self._state, tone_dbm0)
+
+    def __dealloc__(self):
+        PyMem_Free(self._state)
+
+    def process(self, const int16_t[::1] samples not None, int16_t[::1] out not None):
+        """Take samples; write as many, older ones, to `out`."""
+        if samples.shape[0] != out.shape[0]:
+            raise ValueError("samples and out differ in length")
+        if samples.shape[0]:
+            mask_process(self._state, &samples[0], &out[0], <int>samples.shape[0])
+
+    def enable(self, bint on):
+        """Switch masking on or off for what is still to come."""
+        mask_enable(self._state, on)
+
+    def mark(self, int64_t start, int64_t end):
+        """Mask from start to end; -1: until further notice."""
+        mask_mark(self._state, start, end)
+
+    def reset(self):
+        """Forget everything; masking is on."""
+        mask_init(self._state, self._tone_dbm0)
+
+    @property
+    def enabled(self):
+        """Whether keys that begin now are masked."""
+        return self._state.off == NEVER
+
+    @property
+    def masking(self):
+        """Whether the last sample that went out was masked."""
+        return self._state.fade < MASK_FADE
+
+    @property
+    def masked(self):
+        """Samples that went out with less than all of their audio."""
+        return self._state.masked
+
+    @property
+    def position(self):
+        """Samples taken."""
+        return self._state.position
