@@ -70,12 +70,17 @@ cdef struct DtmfState:
     int credit  # fits that hostile audio may still have, in halves
     float last_band
     float last_below
-    # Energy floors by minimum statistics: four slots of 250 ms, in the band and below it, of two blocks.
+    # Energy floors by minimum statistics, of two blocks, in the band and below it: the slot of 250 ms that is being
+    # filled, the three before it, and the least of those.
     int slot
     int slot_blocks
     int floor_known
-    float[4] floor_slots
-    float[4] below_slots
+    float floor_slot
+    float below_slot
+    float[3] floor_slots
+    float[3] below_slots
+    float floor_rest
+    float below_rest
     float gate_floor
     ToneLimits limits
     ToneAnalysis analysis  # only while it runs

@@ -14,7 +14,7 @@ from libc.math cimport fabs, log10
 from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
-from dsp._gate cimport GATE_BLOCK, GateBlock, gate_block
+from dsp._gate cimport GATE_BLOCK, GATE_UNIT, GateBlock, gate_block
 from dsp._tonefit cimport (
     KEY_CODE,
     TONE_BLOCK,
@@ -44,8 +44,8 @@ cdef enum:
     HIST_BLOCKS = 8
     LEAD_BLOCKS = 4  # of 10 ms that the analysis looks back when it begins, the two that opened it included
     CLOSE_BLOCKS = 3  # of 10 ms without a candidate that end it
-    FLOOR_SLOTS = 4
-    FLOOR_SLOT_BLOCKS = 25  # 250 ms; four of them remember a second
+    FLOOR_SLOTS = 3
+    FLOOR_SLOT_BLOCKS = 25  # 250 ms; three and the one that is being filled remember a second
     FLOOR_FIRST_BLOCKS = 5  # 50 ms of listening before the floor is believed
     LOST_CAP = 1000000  # samples; far above any max_lost_samples
     # Hostile audio: a fit for every two blocks of 5 ms in the long run, eighteen at once. A key needs two to six.
@@ -142,10 +142,12 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
     state.twist_power[3] = params.pure_max_high_minus_low_db
     state.gate_twist[0] = <float>_power(params.pure_min_high_minus_low_db - GATE_MARGIN_DB)
     state.gate_twist[1] = <float>_power(params.pure_max_high_minus_low_db + GATE_MARGIN_DB)
-    state.gate_least = <float>(0.5 * GATE_SINE * peak * peak)
+    state.gate_least = <float>(0.5 * GATE_SINE * peak * peak) * GATE_UNIT
     state.gate_key = -1
     state.shown = -1
     state.credit = CREDIT_CAP
+    state.floor_slot = state.floor_rest = <float>3e38
+    state.below_slot = state.below_rest = <float>3e38
     for i in range(FLOOR_SLOTS):
         state.floor_slots[i] = <float>3e38
         state.below_slots[i] = <float>3e38
@@ -155,57 +157,57 @@ cdef inline double _dbm0(double peak) noexcept nogil:
     return 20 * log10(peak / 32767.0 + 1e-9) + FULL_SCALE_SINE_DBM0
 
 
-cdef void _track_floor(DtmfState* state, float band, float below) noexcept nogil:
+cdef inline void _track_floor(DtmfState* state, float band, float below) noexcept nogil:
     """Follow the least energy of two blocks in the last second, in the band and below it."""
-    cdef float least, least_below
     cdef int i
     if state.slot_blocks == FLOOR_SLOT_BLOCKS:
         state.slot_blocks = 0
+        state.floor_slots[state.slot] = state.floor_slot
+        state.below_slots[state.slot] = state.below_slot
         state.slot = (state.slot + 1) % FLOOR_SLOTS
-        state.floor_slots[state.slot] = band
-        state.below_slots[state.slot] = below
+        state.floor_slot = band
+        state.below_slot = below
+        state.floor_rest = <float>3e38
+        state.below_rest = <float>3e38
+        for i in range(FLOOR_SLOTS):
+            state.floor_rest = min(state.floor_rest, state.floor_slots[i])
+            state.below_rest = min(state.below_rest, state.below_slots[i])
     state.slot_blocks += 1
-    if band < state.floor_slots[state.slot]:
-        state.floor_slots[state.slot] = band
-    if below < state.below_slots[state.slot]:
-        state.below_slots[state.slot] = below
-    if state.floor_known < FLOOR_FIRST_BLOCKS:
-        state.floor_known += 1
-        return
-    least = state.floor_slots[0]
-    least_below = state.below_slots[0]
-    for i in range(1, FLOOR_SLOTS):
-        if state.floor_slots[i] < least:
-            least = state.floor_slots[i]
-        if state.below_slots[i] < least_below:
-            least_below = state.below_slots[i]
-    state.gate_floor = <float>(0.5 * FLOOR_TO_MEAN) * least
-    state.limits.floor = GATE_TO_WINDOW * least
-    state.limits.below_floor = BELOW_TO_MEAN * GATE_TO_WINDOW * least_below
+    state.floor_slot = min(state.floor_slot, band)
+    state.below_slot = min(state.below_slot, below)
+    state.floor_known += state.floor_known < FLOOR_FIRST_BLOCKS
+    if state.floor_known == FLOOR_FIRST_BLOCKS:
+        state.gate_floor = <float>(0.5 * FLOOR_TO_MEAN) * min(state.floor_slot, state.floor_rest)
 
 
-cdef int _gate_key(const DtmfState* state, const GateBlock* block, float band) noexcept nogil:
-    """Say which key a block of 10 ms could be part of: row * 4 + column, or -1."""
-    cdef const float* p = &block.bins[0]
-    cdef int low = 0, high = 4, k
-    cdef float low_power = p[0], high_power = p[4], tones
+cdef void _take_floors(DtmfState* state) noexcept nogil:
+    """Give the analysis the floors in its own units."""
+    if state.floor_known == FLOOR_FIRST_BLOCKS:
+        state.limits.floor = GATE_TO_WINDOW / GATE_UNIT * min(state.floor_slot, state.floor_rest)
+        state.limits.below_floor = (
+            BELOW_TO_MEAN * GATE_TO_WINDOW / GATE_UNIT * min(state.below_slot, state.below_rest)
+        )
+
+
+cdef int _strongest(const float* bins) noexcept nogil:
+    cdef int k, best = 0
     for k in range(1, 4):
-        if p[k] > low_power:
-            low_power = p[k]
-            low = k
-        if p[4 + k] > high_power:
-            high_power = p[4 + k]
-            high = 4 + k
-    tones = low_power + high_power
+        if bins[k] > bins[best]:
+            best = k
+    return best
+
+
+cdef inline int _gate_key(const DtmfState* state, const GateBlock* block, float band) noexcept nogil:
+    """Say which key a block of 10 ms could be part of: row * 4 + column, or -1."""
     if (
-        low_power < state.gate_least
-        or high_power < state.gate_least
-        or tones < <float>GATE_SHARE * (band - state.gate_floor)
-        or high_power < low_power * state.gate_twist[0]
-        or high_power > low_power * state.gate_twist[1]
+        (block.low + block.high < <float>GATE_SHARE * (band - state.gate_floor))
+        | (block.low < state.gate_least)
+        | (block.high < state.gate_least)
+        | (block.high < block.low * state.gate_twist[0])
+        | (block.high > block.low * state.gate_twist[1])
     ):
         return -1
-    return 4 * low + high - 4
+    return 4 * _strongest(&block.bins[0]) + _strongest(&block.bins[4])
 
 
 cdef int _verdict(const DtmfState* state, const ToneAnalysis* a, TonePair* pair, ToneWindow* w) noexcept nogil:
@@ -436,12 +438,9 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     cdef int key, again
     gate_block(samples, &block)
     band = block.energy - block.below
-    if band < 0:
-        band = 0
-    if state.credit < CREDIT_CAP:
-        state.credit += 2
-    if state.known < HIST_BLOCKS:
-        state.known += 1
+    band = band if band > 0 else 0
+    state.credit += 2 * (state.credit < CREDIT_CAP)
+    state.known += state.known < HIST_BLOCKS
     key = _gate_key(state, &block, band)
     if state.state == IDLE and state.known > 1:
         _track_floor(state, band + state.last_band, block.below + state.last_below)
@@ -453,6 +452,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
         state.shown = key
         _emit(state, DTMF_PROVISIONAL, KEY_CODE[key], state.position - 2 * GATE_BLOCK, -1, out, max_out, count)
     if state.open:
+        _take_floors(state)
         state.quiet = 0 if key >= 0 else state.quiet + 1
         _block(state, samples + TONE_BLOCK, out, max_out, count)
         if state.state == IDLE and state.quiet >= CLOSE_BLOCKS:
@@ -462,6 +462,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
                 state.shown = -1
     elif again:
         state.quiet = 0
+        _take_floors(state)
         _begin(state, out, max_out, count)
 
 

@@ -5,13 +5,17 @@ from libc.stdint cimport int16_t
 cdef enum:
     GATE_BLOCK = 80  # samples, 10 ms
 
+# Energies over the block. In this unit the sum of squares of the samples, divided by 128, is 1.
+cdef float GATE_UNIT
+
 cdef struct GateBlock:
-    # Energies, sums of squares over the block divided by 128: a sine of peak A has 0.3125 A², on a bin nearly all in it.
-    float bins[8]  # in 697 770 852 941 1209 1336 1477 1633 Hz, each free of what lies below 460 Hz
+    # At 697 770 852 941 1209 1336 1477 1633 Hz, free of what lies below 460 Hz; then six parts of that, and two unused.
+    # A sine of peak A has 0.3125 A² in all, nearly all of it in its bin.
+    float bins[16]
+    float low  # the largest of the first four
+    float high  # the largest of the second four
     float below  # below 460 Hz
     float energy  # of all there is
 
 # Analyse GATE_BLOCK samples; needs no state and no history.
 cdef void gate_block(const int16_t* x, GateBlock* out) noexcept nogil
-# The energy alone, for audio too quiet to be worth more.
-cdef float gate_energy(const int16_t* x) noexcept nogil

@@ -34,9 +34,25 @@ cdef extern from *:
     /* Halves before the sum, and -32767 at least: squares of a pair stay below 2^31, kernels below 2^31 in all. */
     static inline int16_t paytone_clamp(int v) { return (int16_t)(v < -32767 ? -32767 : v); }
 
-    static float paytone_fold_plain(const int16_t *x, int16_t *s, int16_t *d) {
+    typedef struct { float power[16], low, high, below, energy; } paytone_front_out;
+    #define PAYTONE_UNIT (8192.0f * 8192.0f * 64.0f) /* of a squared kernel sum, in that of the energy */
+
+    static inline __attribute__((always_inline)) void paytone_front_end(paytone_front_out *out, uint32_t energy) {
+        const float *p = out->power;
+        float a = p[0] > p[1] ? p[0] : p[1], b = p[2] > p[3] ? p[2] : p[3];
+        out->low = a > b ? a : b;
+        a = p[4] > p[5] ? p[4] : p[5];
+        b = p[6] > p[7] ? p[6] : p[7];
+        out->high = a > b ? a : b;
+        out->below = ((p[8] + p[9]) + (p[10] + p[11])) + (p[12] + p[13]);
+        out->energy = (float)energy * PAYTONE_UNIT;
+    }
+
+    static void paytone_front_plain(const int16_t *x, paytone_front_out *out) {
+        int32_t e[16] = {0}, o[16] = {0};
+        int16_t s[40], d[40];
         uint32_t energy = 0;
-        int i;
+        int i, p, k;
         for (i = 0; i < 40; i++) {
             int a = x[40 + i] >> 1, b = x[39 - i] >> 1;
             s[i] = paytone_clamp(a + b);
@@ -47,12 +63,6 @@ cdef extern from *:
             energy += ((uint32_t)(s[i] * s[i]) + (uint32_t)(s[i + 1] * s[i + 1])) >> 6;
             energy += ((uint32_t)(d[i] * d[i]) + (uint32_t)(d[i + 1] * d[i + 1])) >> 6;
         }
-        return (float)energy;
-    }
-
-    static void paytone_gate_plain(const int16_t *s, const int16_t *d, float *power) {
-        int32_t e[16] = {0}, o[16] = {0};
-        int p, k;
         for (p = 0; p < 20; p++)
             for (k = 0; k < 16; k++) {
                 e[k] += s[2 * p] * PAYTONE_EVEN[p][k][0] + s[2 * p + 1] * PAYTONE_EVEN[p][k][1];
@@ -60,151 +70,141 @@ cdef extern from *:
             }
         for (k = 0; k < 16; k++) {
             float a = (float)e[k], b = (float)o[k];
-            power[k] = a * a + b * b;
+            out->power[k] = a * a + b * b;
         }
+        paytone_front_end(out, energy);
     }
 
     #if PAYTONE_X86
-    static inline __m128i paytone_reverse_sse2(__m128i v) {
-        v = _mm_shufflelo_epi16(v, _MM_SHUFFLE(0, 1, 2, 3));
-        v = _mm_shufflehi_epi16(v, _MM_SHUFFLE(0, 1, 2, 3));
-        return _mm_shuffle_epi32(v, _MM_SHUFFLE(1, 0, 3, 2));
-    }
-
-    static inline float paytone_total_sse2(__m128i v) {
-        v = _mm_add_epi32(v, _mm_shuffle_epi32(v, _MM_SHUFFLE(1, 0, 3, 2)));
-        v = _mm_add_epi32(v, _mm_shuffle_epi32(v, _MM_SHUFFLE(2, 3, 0, 1)));
-        return (float)(uint32_t)_mm_cvtsi128_si32(v);
-    }
-
-    static float paytone_fold_sse2(const int16_t *x, int16_t *s, int16_t *d) {
-        const __m128i least = _mm_set1_epi16(-32767);
-        __m128i energy = _mm_setzero_si128(), a, b, u, v;
-        int i;
-        for (i = 0; i < 40; i += 8) {
-            a = _mm_srai_epi16(_mm_loadu_si128((const __m128i *)(x + 40 + i)), 1);
-            b = _mm_srai_epi16(_mm_loadu_si128((const __m128i *)(x + 32 - i)), 1);
-            b = paytone_reverse_sse2(b);
-            u = _mm_max_epi16(_mm_add_epi16(a, b), least);
-            v = _mm_max_epi16(_mm_sub_epi16(a, b), least);
-            _mm_storeu_si128((__m128i *)(s + i), u);
-            _mm_storeu_si128((__m128i *)(d + i), v);
-            energy = _mm_add_epi32(energy, _mm_srli_epi32(_mm_madd_epi16(u, u), 6));
-            energy = _mm_add_epi32(energy, _mm_srli_epi32(_mm_madd_epi16(v, v), 6));
+    /* Fold into s and d, eight samples of each at a time; the energy. */
+    #define PAYTONE_FOLD(x, s, d, energy) \
+        { \
+            const __m128i least = _mm_set1_epi16(-32767); \
+            __m128i total = _mm_setzero_si128(), a, b, u, v; \
+            int i; \
+            _Pragma("GCC unroll 5") \
+            for (i = 0; i < 40; i += 8) { \
+                a = _mm_srai_epi16(_mm_loadu_si128((const __m128i *)(x + 40 + i)), 1); \
+                b = _mm_srai_epi16(_mm_loadu_si128((const __m128i *)(x + 32 - i)), 1); \
+                b = _mm_shufflelo_epi16(b, _MM_SHUFFLE(0, 1, 2, 3)); \
+                b = _mm_shufflehi_epi16(b, _MM_SHUFFLE(0, 1, 2, 3)); \
+                b = _mm_shuffle_epi32(b, _MM_SHUFFLE(1, 0, 3, 2)); \
+                u = _mm_max_epi16(_mm_add_epi16(a, b), least); \
+                v = _mm_max_epi16(_mm_sub_epi16(a, b), least); \
+                _mm_store_si128((__m128i *)(s + i), u); \
+                _mm_store_si128((__m128i *)(d + i), v); \
+                total = _mm_add_epi32(total, _mm_srli_epi32(_mm_madd_epi16(u, u), 6)); \
+                total = _mm_add_epi32(total, _mm_srli_epi32(_mm_madd_epi16(v, v), 6)); \
+            } \
+            total = _mm_add_epi32(total, _mm_shuffle_epi32(total, _MM_SHUFFLE(1, 0, 3, 2))); \
+            total = _mm_add_epi32(total, _mm_shuffle_epi32(total, _MM_SHUFFLE(2, 3, 0, 1))); \
+            energy = (uint32_t)_mm_cvtsi128_si32(total); \
+            /* Into memory: broadcasting from there costs a load, from a register three operations. */ \
+            __asm__ volatile("" : : "r"(s), "r"(d) : "memory"); \
         }
-        return paytone_total_sse2(energy);
+    #define PAYTONE_HALVES \
+        int16_t s[40] __attribute__((aligned(16))), d[40] __attribute__((aligned(16))); \
+        uint32_t energy; \
+        int p;
+
+    static inline int32_t paytone_pair(const int16_t *half, int p) {
+        int32_t pair;
+        memcpy(&pair, half + 2 * p, 4);
+        return pair;
     }
 
-    static void paytone_gate_sse2(const int16_t *s, const int16_t *d, float *power) {
-        int q, p;
+    static void paytone_front_sse2(const int16_t *x, paytone_front_out *out) {
+        PAYTONE_HALVES
+        int q;
+        PAYTONE_FOLD(x, s, d, energy)
         for (q = 0; q < 4; q++) {
             __m128i e = _mm_setzero_si128(), o = _mm_setzero_si128();
             __m128 a, b;
             for (p = 0; p < 20; p++) {
-                int32_t es, ds;
-                memcpy(&es, s + 2 * p, 4);
-                memcpy(&ds, d + 2 * p, 4);
-                e = _mm_add_epi32(e, _mm_madd_epi16(_mm_set1_epi32(es), *(const __m128i *)PAYTONE_EVEN[p][4 * q]));
-                o = _mm_add_epi32(o, _mm_madd_epi16(_mm_set1_epi32(ds), *(const __m128i *)PAYTONE_ODD[p][4 * q]));
+                e = _mm_add_epi32(e, _mm_madd_epi16(_mm_set1_epi32(paytone_pair(s, p)),
+                                                    *(const __m128i *)PAYTONE_EVEN[p][4 * q]));
+                o = _mm_add_epi32(o, _mm_madd_epi16(_mm_set1_epi32(paytone_pair(d, p)),
+                                                    *(const __m128i *)PAYTONE_ODD[p][4 * q]));
             }
             a = _mm_cvtepi32_ps(e);
             b = _mm_cvtepi32_ps(o);
-            _mm_storeu_ps(power + 4 * q, _mm_add_ps(_mm_mul_ps(a, a), _mm_mul_ps(b, b)));
+            _mm_storeu_ps(out->power + 4 * q, _mm_add_ps(_mm_mul_ps(a, a), _mm_mul_ps(b, b)));
         }
+        paytone_front_end(out, energy);
     }
 
     __attribute__((target("avx2")))
-    static void paytone_gate_avx2(const int16_t *s, const int16_t *d, float *power) {
+    static void paytone_front_avx2(const int16_t *x, paytone_front_out *out) {
         __m256i e0 = _mm256_setzero_si256(), e1 = e0, o0 = e0, o1 = e0, v;
-        __m256 a, b;
-        int p;
-    #define PAYTONE_PAIR(half, table, low, high) \\
-        { \\
-            int32_t pair; \\
-            memcpy(&pair, half + 2 * p, 4); \\
-            v = _mm256_set1_epi32(pair); \\
-            low = _mm256_add_epi32(low, _mm256_madd_epi16(v, *(const __m256i *)table[p][0])); \\
-            high = _mm256_add_epi32(high, _mm256_madd_epi16(v, *(const __m256i *)table[p][8])); \\
-        }
+        __m256 g, h;
+        PAYTONE_HALVES
+        PAYTONE_FOLD(x, s, d, energy)
     #pragma GCC unroll 20
         for (p = 0; p < 20; p++) {
-            PAYTONE_PAIR(s, PAYTONE_EVEN, e0, e1)
-            PAYTONE_PAIR(d, PAYTONE_ODD, o0, o1)
+            v = _mm256_set1_epi32(paytone_pair(s, p));
+            e0 = _mm256_add_epi32(e0, _mm256_madd_epi16(v, *(const __m256i *)PAYTONE_EVEN[p][0]));
+            e1 = _mm256_add_epi32(e1, _mm256_madd_epi16(v, *(const __m256i *)PAYTONE_EVEN[p][8]));
+            v = _mm256_set1_epi32(paytone_pair(d, p));
+            o0 = _mm256_add_epi32(o0, _mm256_madd_epi16(v, *(const __m256i *)PAYTONE_ODD[p][0]));
+            o1 = _mm256_add_epi32(o1, _mm256_madd_epi16(v, *(const __m256i *)PAYTONE_ODD[p][8]));
         }
-    #undef PAYTONE_PAIR
-        a = _mm256_cvtepi32_ps(e0);
-        b = _mm256_cvtepi32_ps(o0);
-        _mm256_storeu_ps(power, _mm256_add_ps(_mm256_mul_ps(a, a), _mm256_mul_ps(b, b)));
-        a = _mm256_cvtepi32_ps(e1);
-        b = _mm256_cvtepi32_ps(o1);
-        _mm256_storeu_ps(power + 8, _mm256_add_ps(_mm256_mul_ps(a, a), _mm256_mul_ps(b, b)));
+        g = _mm256_cvtepi32_ps(e0);
+        h = _mm256_cvtepi32_ps(o0);
+        _mm256_storeu_ps(out->power, _mm256_add_ps(_mm256_mul_ps(g, g), _mm256_mul_ps(h, h)));
+        g = _mm256_cvtepi32_ps(e1);
+        h = _mm256_cvtepi32_ps(o1);
+        _mm256_storeu_ps(out->power + 8, _mm256_add_ps(_mm256_mul_ps(g, g), _mm256_mul_ps(h, h)));
+        paytone_front_end(out, energy);
     }
 
-    #define PAYTONE_GATE_512(name, features, STEP) \\
-    __attribute__((target(features))) \\
-    static void name(const int16_t *s, const int16_t *d, float *power) { \\
-        __m512i e0 = _mm512_setzero_si512(), e1 = e0, o0 = e0, o1 = e0; \\
-        __m512 a, b; \\
-        int32_t pair[4]; \\
-        int p; \\
-        _Pragma("GCC unroll 10") \\
-        for (p = 0; p < 20; p += 2) { \\
-            memcpy(pair, s + 2 * p, 8); \\
-            memcpy(pair + 2, d + 2 * p, 8); \\
-            e0 = STEP(e0, _mm512_set1_epi32(pair[0]), *(const __m512i *)PAYTONE_EVEN[p]); \\
-            o0 = STEP(o0, _mm512_set1_epi32(pair[2]), *(const __m512i *)PAYTONE_ODD[p]); \\
-            e1 = STEP(e1, _mm512_set1_epi32(pair[1]), *(const __m512i *)PAYTONE_EVEN[p + 1]); \\
-            o1 = STEP(o1, _mm512_set1_epi32(pair[3]), *(const __m512i *)PAYTONE_ODD[p + 1]); \\
-        } \\
-        a = _mm512_cvtepi32_ps(_mm512_add_epi32(e0, e1)); \\
-        b = _mm512_cvtepi32_ps(_mm512_add_epi32(o0, o1)); \\
-        _mm512_storeu_ps(power, _mm512_add_ps(_mm512_mul_ps(a, a), _mm512_mul_ps(b, b))); \\
+    #define PAYTONE_FRONT_512(name, features, STEP) \
+    __attribute__((target(features))) \
+    static void name(const int16_t *x, paytone_front_out *out) { \
+        __m512i e0 = _mm512_setzero_si512(), e1 = e0, o0 = e0, o1 = e0; \
+        __m512 g, h; \
+        PAYTONE_HALVES \
+        PAYTONE_FOLD(x, s, d, energy) \
+        _Pragma("GCC unroll 10") \
+        for (p = 0; p < 20; p += 2) { \
+            e0 = STEP(e0, _mm512_set1_epi32(paytone_pair(s, p)), *(const __m512i *)PAYTONE_EVEN[p]); \
+            o0 = STEP(o0, _mm512_set1_epi32(paytone_pair(d, p)), *(const __m512i *)PAYTONE_ODD[p]); \
+            e1 = STEP(e1, _mm512_set1_epi32(paytone_pair(s, p + 1)), *(const __m512i *)PAYTONE_EVEN[p + 1]); \
+            o1 = STEP(o1, _mm512_set1_epi32(paytone_pair(d, p + 1)), *(const __m512i *)PAYTONE_ODD[p + 1]); \
+        } \
+        g = _mm512_cvtepi32_ps(_mm512_add_epi32(e0, e1)); \
+        h = _mm512_cvtepi32_ps(_mm512_add_epi32(o0, o1)); \
+        _mm512_storeu_ps(out->power, _mm512_add_ps(_mm512_mul_ps(g, g), _mm512_mul_ps(h, h))); \
+        paytone_front_end(out, energy); \
     }
     #define PAYTONE_MADD(acc, v, k) _mm512_add_epi32(acc, _mm512_madd_epi16(v, k))
-    PAYTONE_GATE_512(paytone_gate_avx512, "avx512f,avx512bw", PAYTONE_MADD)
-    PAYTONE_GATE_512(paytone_gate_vnni, "avx512f,avx512bw,avx512vnni", _mm512_dpwssd_epi32)
-    #else
-    #define paytone_fold_sse2 paytone_fold_plain
+    PAYTONE_FRONT_512(paytone_front_avx512, "avx512f,avx512bw", PAYTONE_MADD)
+    PAYTONE_FRONT_512(paytone_front_vnni, "avx512f,avx512bw,avx512vnni", _mm512_dpwssd_epi32)
     #endif
 
-    typedef float (*paytone_fold)(const int16_t *, int16_t *, int16_t *);
-    typedef void (*paytone_gate)(const int16_t *, const int16_t *, float *);
-    static paytone_fold PAYTONE_FOLD = paytone_fold_plain;
-    static paytone_gate PAYTONE_GATE = paytone_gate_plain;
+    /* The same layout as GateBlock. */
+    typedef void (*paytone_front)(const int16_t *, paytone_front_out *);
+    static paytone_front PAYTONE_FRONT = paytone_front_plain;
 
-    static int paytone_gate_supports(int level) {
+    /* Choose an implementation; 0 when this processor has it not. */
+    static int paytone_front_choose(int level, int only_ask) {
+        paytone_front chosen = level == 0 ? paytone_front_plain : 0;
     #if PAYTONE_X86
         __builtin_cpu_init();
-        switch (level) {
-        case 0: case 1: return 1;
-        case 2: return __builtin_cpu_supports("avx2") != 0;
-        case 3: return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-        case 4: return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
-        }
-        return 0;
-    #else
-        return level == 0;
+        if (level == 1) chosen = paytone_front_sse2;
+        if (level == 2 && __builtin_cpu_supports("avx2")) chosen = paytone_front_avx2;
+        if (level == 3 && __builtin_cpu_supports("avx512bw")) chosen = paytone_front_avx512;
+        if (level == 4 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
+            chosen = paytone_front_vnni;
     #endif
+        if (chosen && !only_ask) PAYTONE_FRONT = chosen;
+        return chosen != 0;
     }
 
-    static int paytone_gate_choose(int level) {
-        if (!paytone_gate_supports(level)) return 0;
-        PAYTONE_FOLD = level ? paytone_fold_sse2 : paytone_fold_plain;
-        PAYTONE_GATE = paytone_gate_plain;
-    #if PAYTONE_X86
-        if (level == 1) PAYTONE_GATE = paytone_gate_sse2;
-        if (level == 2) PAYTONE_GATE = paytone_gate_avx2;
-        if (level == 3) PAYTONE_GATE = paytone_gate_avx512;
-        if (level == 4) PAYTONE_GATE = paytone_gate_vnni;
-    #endif
-        return 1;
-    }
+    static inline void paytone_front_call(const int16_t *x, void *out) { PAYTONE_FRONT(x, (paytone_front_out *)out); }
     """
     void paytone_gate_tables(const int16_t* even, const int16_t* odd) noexcept nogil
-    float paytone_fold_call "PAYTONE_FOLD"(const int16_t* x, int16_t* s, int16_t* d) noexcept nogil
-    void paytone_gate_call "PAYTONE_GATE"(const int16_t* s, const int16_t* d, float* power) noexcept nogil
-    int paytone_gate_supports(int level) noexcept nogil
-    int paytone_gate_choose(int level) noexcept nogil
+    void paytone_front_call(const int16_t* x, void* out) noexcept nogil
+    int paytone_front_choose(int level, int only_ask) noexcept nogil
 
 cdef double PI = 3.141592653589793
 cdef enum:
@@ -213,8 +213,7 @@ cdef enum:
 # Unit kernels times this: the sum of the 40 magnitudes stays below 65536, so 32767 of each cannot overflow 32 bits.
 cdef double SCALE = 8192.0
 cdef double TOP_HZ = 460.0
-# From squared sums to the unit of the energy (squares of halved sums, less 6 bits).
-cdef float POWER_SCALE = <float>(1.0 / (8192.0 * 8192.0 * 64.0))
+GATE_UNIT = <float>(8192.0 * 8192.0 * 64.0)
 LEVELS = ("plain", "sse2", "avx2", "avx512", "avx512vnni")
 
 
@@ -273,41 +272,27 @@ cdef void _fill_tables() noexcept:
 
 _fill_tables()
 cdef int _level = len(LEVELS) - 1
-while not paytone_gate_choose(_level):
+while not paytone_front_choose(_level, 0):
     _level -= 1
 
 
 cdef void gate_block(const int16_t* x, GateBlock* out) noexcept nogil:
-    cdef int16_t[40] s
-    cdef int16_t[40] d
-    cdef float[16] power
-    cdef int k
-    out.energy = paytone_fold_call(x, s, d)
-    paytone_gate_call(s, d, power)
-    for k in range(8):
-        out.bins[k] = power[k] * POWER_SCALE
-    out.below = (((((power[8] + power[9]) + power[10]) + power[11]) + power[12]) + power[13]) * POWER_SCALE
-
-
-cdef float gate_energy(const int16_t* x) noexcept nogil:
-    cdef int16_t[40] s
-    cdef int16_t[40] d
-    return paytone_fold_call(x, s, d)
+    paytone_front_call(x, out)
 
 
 def analyse(const int16_t[::1] x not None):
-    """Return (eight bins, below, energy) of one block of 80 samples."""
+    """Return (eight bins, below, energy) of one block of 80 samples: sums of squares, divided by 128."""
     cdef GateBlock block
     cdef int k
     if x.shape[0] != GATE_BLOCK:
         raise ValueError("a block needs 80 samples")
     gate_block(&x[0], &block)
-    return [block.bins[k] for k in range(8)], block.below, block.energy
+    return [block.bins[k] / GATE_UNIT for k in range(8)], block.below / GATE_UNIT, block.energy / GATE_UNIT
 
 
 def levels():
     """Name the implementations that this processor can run, the plainest first."""
-    return [name for i, name in enumerate(LEVELS) if paytone_gate_supports(i)]
+    return [name for i, name in enumerate(LEVELS) if paytone_front_choose(i, 1)]
 
 
 def level():
@@ -318,6 +303,6 @@ def level():
 def set_level(str name not None):
     """Use another implementation, in the whole process: for tests and benchmarks."""
     global _level
-    if name not in LEVELS or not paytone_gate_choose(LEVELS.index(name)):
+    if name not in LEVELS or not paytone_front_choose(LEVELS.index(name), 0):
         raise ValueError(f"level must be one of {levels()}, not {name!r}")
     _level = LEVELS.index(name)
