@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,6 +17,7 @@ import uvloop
 from engine.config import Config, load, secret_from_environment
 from engine.connectors import SandboxGateway
 from engine.demo import Demo
+from engine.detect import PROFILES, AudioFileError, detect_file
 from engine.doctor import examine
 from engine.errors import ConfigError, Error
 from engine.harden import harden_process
@@ -39,6 +41,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # tracebacks with local variables are no place for what callers key
 )
+
+bench = typer.Typer(help="Measure against the standards and against others.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
 
 ConfigOption = Annotated[
     Path | None,
@@ -297,6 +302,45 @@ def payments(
 
 def _line(row: dict[str, Any]) -> str:
     return "  ".join(f"{key}={value}" for key, value in row.items() if value not in (None, ""))
+
+
+@app.command()
+def detect(
+    files: Annotated[list[Path], typer.Argument(help="Audio files: whatever soundfile reads, any rate.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    profile: Annotated[str, typer.Option(help="What counts as a key: " + ", ".join(sorted(PROFILES)) + ".")] = (
+        "itu_q24"
+    ),
+    channel: Annotated[
+        int | None, typer.Option(min=1, help="Only this channel; without it all are mixed.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the DTMF digits in audio files, one a line: seconds of its start, digit."""
+    if profile not in PROFILES:
+        _fail(ConfigError(f"no profile {profile!r}", remedy="one of " + ", ".join(sorted(PROFILES))))
+    status = 0
+    for path in files:
+        try:
+            for found in detect_file(path, profile=PROFILES[profile], channel=channel):
+                if as_json:
+                    typer.echo(json.dumps({"file": str(path)} | asdict(found)))
+                else:
+                    typer.echo(f"{found.start_s:.3f} {found.digit}")
+        except AudioFileError as error:
+            typer.echo(f"paytone: {error}", err=True)
+            status = 2
+    raise typer.Exit(status)
+
+
+@bench.command(
+    name="dtmf", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False
+)
+def bench_dtmf(context: typer.Context) -> None:
+    """Measure the DTMF detector beside others; its own --help tells the options."""
+    # Loaded here only: no other command needs it.
+    from benchmarks.dtmf.cli import main as run
+
+    raise typer.Exit(run(context.args, prog="paytone bench dtmf"))
 
 
 def _version() -> str:
