@@ -42,7 +42,7 @@ from dsp.debounce import TRANSITIONS as _TRANSITIONS, Action as _Action, Input a
 cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 32767
 cdef enum:
     HIST_BLOCKS = 8
-    LEAD_BLOCKS = 4  # of 10 ms that the analysis looks back when it begins, the two that opened it included
+    LEAD_BLOCKS = 6  # of 10 ms that the analysis looks back when it begins, the two that opened it included
     CLOSE_BLOCKS = 3  # of 10 ms without a candidate that end it
     FLOOR_SLOTS = 3
     FLOOR_SLOT_BLOCKS = 25  # 250 ms; three and the one that is being filled remember a second
@@ -61,6 +61,8 @@ cdef double BELOW_TO_MEAN = 2.0
 # tone 1.9 % off keeps 0.73 in 10 ms.
 cdef double GATE_SHARE = 0.6
 cdef double GATE_MARGIN_DB = 3.0
+# And a window of 25 ms is worth a fit with this much.
+cdef double WINDOW_SHARE = 0.5
 # From the front end's unit (a 128th of the block's sum of squares) to a window of TONE_WINDOW samples, from two blocks.
 cdef double GATE_TO_WINDOW = 128.0 * 200.0 / 160.0
 cdef double GATE_SINE = 0.3125  # a sine of peak 1 in the front end's unit
@@ -96,11 +98,11 @@ cdef enum:
     KEY, LEVEL, FLOOR, RESIDUAL, LOW_FREQUENCY, HIGH_FREQUENCY, TWIST, BELOW, NOT_FLAT
 TRACE_FIELDS = (
     "position", "digit", "reason", "residual", "floor", "low_offset", "high_offset", "high_minus_low_db", "flat_min",
-    "flat_max", "low_slope", "high_slope", "below", "below_floor", "low_dbm0", "high_dbm0", "low_before",
-    "high_before", "age", "plateau", "intermodulation",
+    "flat_max", "low_slope", "high_slope", "below", "below_floor", "low_dbm0", "high_dbm0", "both_before",
+    "energy_before", "plateau", "intermodulation",
 )
 cdef enum:
-    TRACE_COLUMNS = 21
+    TRACE_COLUMNS = 20
 
 
 cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
@@ -135,7 +137,7 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
     peak = 32767.0 * 10.0 ** ((params.min_level_dbm0 - FULL_SCALE_SINE_DBM0) / 20)
     state.limits.min_power = peak * peak
     state.limits.min_signal_to_floor = params.min_signal_to_floor
-    state.limits.max_below = params.max_below_band
+    state.limits.share = WINDOW_SHARE
     state.twist_power[0] = params.min_high_minus_low_db
     state.twist_power[1] = params.max_high_minus_low_db
     state.twist_power[2] = params.pure_min_high_minus_low_db
@@ -267,11 +269,10 @@ cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reaso
     row[13] = w.below_floor
     row[14] = _dbm0(w.low_peak)
     row[15] = _dbm0(w.high_peak)
-    row[16] = w.low_before
-    row[17] = w.high_before
-    row[18] = w.age
-    row[19] = w.plateau
-    row[20] = w.intermodulation
+    row[16] = w.both_before
+    row[17] = w.energy_before
+    row[18] = w.plateau
+    row[19] = w.intermodulation
 
 
 cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil:
@@ -289,6 +290,7 @@ cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil
     reason = _verdict(state, &state.analysis, pair, w)
     if state.trace:
         _write_down(state, pair, w, reason)
+        return -1  # no key is ever held, so that every window is seen
     return w.digit if reason == KEY else -1
 
 
@@ -533,14 +535,13 @@ cdef class Detector:
 
     def process(self, const int16_t[::1] samples not None):
         """Take samples; list an event's fields for each event."""
-        return _process(&self._state, samples, 0)
+        return _process(&self._state, samples)
 
     def trace(self, const int16_t[::1] samples not None):
-        """Take samples; return (events, one row of TRACE_FIELDS for every window that was fitted)."""
+        """Take samples; return the bytes of float64 rows of TRACE_FIELDS, one for every window that was fitted."""
         cdef DtmfTrace trace
         cdef Py_ssize_t most = samples.shape[0] // TONE_BLOCK + 2 * HIST_BLOCKS
         cdef double* rows = <double*>PyMem_Malloc(most * TRACE_COLUMNS * sizeof(double))
-        cdef int i, k
         if not rows:
             raise MemoryError
         trace.rows = rows
@@ -548,8 +549,8 @@ cdef class Detector:
         trace.max_rows = <int>most
         self._state.trace = &trace
         try:
-            events = _process(&self._state, samples, 0)
-            return events, [[rows[i * TRACE_COLUMNS + k] for k in range(TRACE_COLUMNS)] for i in range(trace.n)]
+            _process(&self._state, samples)
+            return (<char*>rows)[:trace.n * TRACE_COLUMNS * sizeof(double)]
         finally:
             self._state.trace = NULL
             PyMem_Free(rows)
@@ -565,7 +566,7 @@ cdef class Detector:
         return State(self._state.state)
 
 
-cdef list _process(DtmfState* state, const int16_t[::1] samples, int channel):
+cdef list _process(DtmfState* state, const int16_t[::1] samples):
     cdef DtmfEvent[64] events
     cdef Py_ssize_t taken = 0, n = samples.shape[0]
     cdef int piece, count, i

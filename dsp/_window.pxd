@@ -9,6 +9,7 @@ cdef struct ToneAnalysis:  # of 5 ms blocks; rings are indexed by block
     int warm  # 0 until the filter has a block of history
     int newest
     int valid  # blocks that have no gap between them, at most TONE_RING
+    int rows  # blocks in the rings, those before a gap included
     float[80] x  # unfiltered: history, then the newest block
     float[320] raw  # eight blocks, unfiltered
     float[320] y  # eight blocks, filtered
@@ -23,7 +24,7 @@ cdef struct ToneLimits:
     double below_floor
     double min_power  # squared peak that each tone needs
     double min_signal_to_floor
-    double max_below
+    double share  # of the energy that the strongest low and the strongest high bin must have
 
 # A window of 25 ms once two tones are fitted to it. Energies are shares of the tones' energy.
 cdef struct ToneWindow:
@@ -43,9 +44,10 @@ cdef struct ToneWindow:
     double flat_max
     double low_slope  # growth of the amplitude over half a window
     double high_slope
-    double low_before  # least amplitude in the four blocks before the window, over that in it; -1: nothing known
-    double high_before
-    int age  # blocks before the window in which both tones were there
+    # Over the 30 ms before the window, the least that a block had: of the stronger tone's amplitude, over that in the
+    # window, and of the energy. Near 0 when a pause came before; 0 when nothing is known.
+    double both_before
+    double energy_before
     double plateau  # share of samples within 7 % of the peak: half and more when the signal is clipped
     double intermodulation  # share of the residual that lies on the odd products of the two tones
 
@@ -62,7 +64,7 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
 cdef int window_fit(
     const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
 ) noexcept nogil
-# Fill flat_min, flat_max, low_before, high_before, age.
+# Fill flat_min, flat_max, both_before, energy_before.
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil
 # Fill plateau and intermodulation.
 cdef void window_clipping(const ToneAnalysis* a, const TonePair* pair, ToneWindow* out) noexcept nogil

@@ -29,16 +29,13 @@ from dsp._tonefit cimport (
 
 cdef enum:
     SAMPLE_ROWS = 8
-    BEFORE_BLOCKS = 4
+    BEFORE_BLOCKS = 6
+    BEFORE_MOST = 11  # all the ring has, where a loss lies among them
     PRODUCTS = 6
-# The cheap test: this much of a window's energy (above the floor) in its best low and its best high bin.
-cdef double GATE_SHARE = 0.6
-# And no block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
-cdef double GATE_FLAT = 0.06
+# No block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
+cdef double GATE_FLAT = 0.04
 # Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
 cdef double COARSE_TOLERANCE = 0.045
-# A tone was there in a block that has this part of its amplitude.
-cdef double THERE = 0.5
 # Samples above this part of the peak are on the plateau of a clipped signal.
 cdef double PLATEAU = 0.93
 # The third-order products of two tones f and g: 2f-g 2g-f 2f+g 2g+f 3f 3g.
@@ -50,6 +47,7 @@ cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* histo
     cdef int i
     a.done = position
     a.valid = 0
+    a.rows = 0
     a.newest = TONE_RING - 1
     a.warm = not cold
     for i in range(TONE_HISTORY):
@@ -69,8 +67,8 @@ cdef int analysis_block(ToneAnalysis* a, const int16_t* samples) noexcept nogil:
         memmove(&a.raw[row], &a.x[TONE_HISTORY - TONE_DELAY], TONE_BLOCK * sizeof(float))
         a.energy[a.newest] = energy[0]
         a.energy_raw[a.newest] = energy[1]
-        if a.valid < TONE_RING:
-            a.valid += 1
+        a.valid += a.valid < TONE_RING
+        a.rows += a.rows < TONE_RING
     a.warm = 1
     memmove(&a.x[0], &a.x[TONE_BLOCK], TONE_HISTORY * sizeof(float))
     return known
@@ -84,7 +82,7 @@ cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil:
 
 cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil:
     cdef float[8] power
-    cdef float energy = 0, energy_raw = 0, least = <float>3e38
+    cdef float energy = 0, least = <float>3e38
     cdef double low, high
     cdef int i, k, row
     if a.valid < TONE_BLOCKS:
@@ -93,12 +91,11 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
     for i in range(TONE_BLOCKS):
         row = (a.newest - i) & (TONE_RING - 1)
         energy += a.energy[row]
-        energy_raw += a.energy_raw[row]
         if a.energy[row] < least:
             least = a.energy[row]
         for k in range(TONE_BINS):
             power[k] += a.power[TONE_BINS * row + k]
-    if least < GATE_FLAT * energy or energy_raw - limits.below_floor > (1.6 + limits.max_below) * energy:
+    if least < GATE_FLAT * energy:
         return 0
     bins[0] = 0
     bins[1] = 4
@@ -112,7 +109,7 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
     high = power[bins[1]] / 2000.0
     if low < 0.5 * limits.min_power or high < 0.5 * limits.min_power:
         return 0
-    if 0.5 * TONE_WINDOW * (low + high) < GATE_SHARE * (energy - limits.floor):
+    if 0.5 * TONE_WINDOW * (low + high) < limits.share * (energy - limits.floor):
         return 0
     return 0.5 * TONE_WINDOW * (low + high) > limits.min_signal_to_floor * limits.floor
 
@@ -164,35 +161,30 @@ cdef int window_fit(
     out.high_slope = pair.high_slope
     out.flat_min = 1
     out.flat_max = 1
-    out.low_before = -1
-    out.high_before = -1
     return 1
 
 
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil:
     cdef ToneMix mix
-    cdef double low, high
-    cdef int i, running = 1, back = a.valid - TONE_BLOCKS
+    cdef double low, high, mean = 0
+    cdef int i, row, back = a.rows - TONE_BLOCKS
     tone_flatness(a.bank, a.newest, out.low_bin, out.high_bin, pair)
     out.flat_min = pair.flat_min
     out.flat_max = pair.flat_max
+    if back > (BEFORE_BLOCKS if a.valid >= TONE_BLOCKS + BEFORE_BLOCKS else BEFORE_MOST):
+        back = BEFORE_BLOCKS if a.valid >= TONE_BLOCKS + BEFORE_BLOCKS else BEFORE_MOST
+    if back < BEFORE_BLOCKS:
+        return
+    for i in range(TONE_BLOCKS):
+        mean += a.energy[(a.newest - i) & (TONE_RING - 1)] / TONE_BLOCKS
+    out.both_before = 9
+    out.energy_before = 9
     tone_mix(&mix, pair.low_omega, pair.high_omega, out.low_bin, out.high_bin)
     for i in range(back):
-        tone_amplitudes(
-            &mix, &a.bank[16 * ((a.newest - TONE_BLOCKS - i) & (TONE_RING - 1))], out.low_bin, out.high_bin, &low, &high
-        )
-        low /= pair.low_peak
-        high /= pair.high_peak
-        if i < BEFORE_BLOCKS:
-            if i == 0 or low < out.low_before:
-                out.low_before = low
-            if i == 0 or high < out.high_before:
-                out.high_before = high
-        running = running and low > THERE and high > THERE
-        if running:
-            out.age += 1
-        elif i >= BEFORE_BLOCKS:
-            break
+        row = (a.newest - TONE_BLOCKS - i) & (TONE_RING - 1)
+        tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
+        out.both_before = min(out.both_before, max(low / pair.low_peak, high / pair.high_peak))
+        out.energy_before = min(out.energy_before, a.energy[row] / (mean + 1e-9))
 
 
 cdef void window_clipping(const ToneAnalysis* a, const TonePair* pair, ToneWindow* out) noexcept nogil:
