@@ -13,6 +13,9 @@ PYTHON ?= $(shell deploy/find-python)
 BIN    := $(VENV)/bin
 SOURCES := $(shell find dsp sip prompts engine -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 ARGS   ?=
+# Recordings for `make bench`, and the speeds at which those without keys are played.
+CORPUS ?= $(wildcard ../shared/corpora)
+SPEEDS ?= 0.8,0.9,1,1.1,1.25
 export PYTHON
 
 .PHONY: help system run test interop lint types check bench docs clean
@@ -64,8 +67,17 @@ types: $(VENV)/.built  ## mypy, strict
 
 check: lint types test  ## Everything that needs no other software
 
-bench: $(VENV)/.built  ## Print the figures: detector and calls
-	$(BIN)/python -m benchmarks.dtmf
+# The peers, and what the extra `bench` of pyproject.toml names.
+$(VENV)/.bench: $(VENV)/.built
+	@deploy/system-packages --bench
+	$(BIN)/python -c 'import tomllib; \
+	print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' \
+	| $(BIN)/python -m pip install --quiet --requirement /dev/stdin
+	@touch $@
+
+bench: $(VENV)/.bench  ## Measure the detector beside others into benchmarks/results (20 minutes), then calls
+	nice $(BIN)/python -m benchmarks.dtmf --out benchmarks/results --speeds $(SPEEDS) \
+	$(if $(CORPUS),--corpus $(CORPUS)) $(if $(shell command -v valgrind),--callgrind) $(ARGS)
 	$(BIN)/python -m benchmarks.calls
 
 docs: $(VENV)/.built  ## Write the state diagrams anew from the tables
