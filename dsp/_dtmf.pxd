@@ -15,26 +15,25 @@ cdef enum:
     DTMF_PROVISIONAL = 3  # the front end hears one, not yet confirmed; only with params.provisional
     DTMF_WITHDRAWN = 4  # and it was none
 
+    DTMF_NEAR_MISS = 5  # the analysis ran and confirmed nothing: `reason` says why; only with params.near_misses
+
 cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile
     double min_level_dbm0
-    double max_high_minus_low_db
     double min_high_minus_low_db
-    double pure_max_high_minus_low_db
-    double pure_min_high_minus_low_db
+    double max_high_minus_low_db
     double frequency_tolerance
-    double pure_frequency_tolerance
-    double pure_residual
     double max_residual
-    double max_below_band
-    double min_signal_to_floor
     double max_amplitude_step
+    double min_signal_to_floor
+    double min_score
     int windows_to_confirm
     int pause_blocks
     int max_lost_samples
     int provisional
+    int near_misses
 
 cdef struct DtmfEvent:
-    int kind  # DTMF_START, DTMF_END, DTMF_PROVISIONAL, DTMF_WITHDRAWN
+    int kind  # DTMF_…
     int digit  # RFC 4733 event code: 0-9, 10 '*', 11 '#', 12-15 A-D
     int64_t start  # samples since dtmf_init, lost ones included
     int64_t end
@@ -43,6 +42,7 @@ cdef struct DtmfEvent:
     float low_offset  # deviation of its frequency, a ratio
     float high_offset
     float confidence  # 0 to 1
+    int reason  # of a near miss: index into REASONS
 
 cdef struct DtmfTrace:
     double* rows
@@ -52,7 +52,6 @@ cdef struct DtmfTrace:
 cdef struct DtmfState:
     DtmfParams params
     # What params says, in the units of the loop.
-    double[4] twist_power  # high / low power: min, max, min when pure, max when pure
     float[2] gate_twist
     float gate_least
     # Input: a ring of 10 ms blocks, the one being filled included.
@@ -89,8 +88,7 @@ cdef struct DtmfState:
     int state
     int candidate
     int candidate_windows
-    double candidate_score
-    int missed
+    double candidate_score  # the least of its windows
     int digit
     int64_t start
     int64_t end
@@ -103,7 +101,12 @@ cdef struct DtmfState:
     double low_peak
     double high_peak
     ToneWindow heard  # the window that confirmed the key
-    double confidence
+    double score
+    # The best that the analysis saw since it began and that became no key.
+    int missed_reason  # 0: nothing
+    int missed_digit
+    double missed_score
+    int64_t missed_at
     # Events that found no room in `out`; 0 when max_out >= dtmf_max_events(n).
     int overflow
 

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 
 from dsp.debounce import State
 
-Event: TypeAlias = tuple[int, int, int, int, float, float, float, float, float]
+Event: TypeAlias = tuple[int, int, int, int, float, float, float, float, float, int]
 REASONS: tuple[str, ...]
 TRACE_FIELDS: tuple[str, ...]
 

@@ -10,17 +10,18 @@ fits two tones where that is worth it, and the window gets a verdict (which digi
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.math cimport fabs, log10
+from libc.math cimport exp, fabs, log10
 from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
+from dsp._dtmf_model cimport dtmf_score
 from dsp._gate cimport GATE_BLOCK, GATE_UNIT, GateBlock, gate_block
 from dsp._tonefit cimport (
     KEY_CODE,
     TONE_BLOCK,
     TONE_BLOCKS,
     TONE_DELAY,
-    TONE_RING,
+    TONE_WINDOW,
     TonePair,
     tone_amplitudes,
     tone_mix,
@@ -31,7 +32,6 @@ from dsp._window cimport (
     analysis_begin,
     analysis_block,
     analysis_lost,
-    window_clipping,
     window_course,
     window_fit,
     window_opens,
@@ -66,6 +66,8 @@ cdef double WINDOW_SHARE = 0.5
 # From the front end's unit (a 128th of the block's sum of squares) to a window of TONE_WINDOW samples, from two blocks.
 cdef double GATE_TO_WINDOW = 128.0 * 200.0 / 160.0
 cdef double GATE_SINE = 0.3125  # a sine of peak 1 in the front end's unit
+# An amplitude of less than this before the tones began is noise.
+cdef double BEFORE_NOISE = 0.15
 # A held tone is there while both of its tones are above this part of their level, and explain that of the energy.
 cdef double HELD_PEAK = 0.35
 cdef double HELD_SHARE = 0.3
@@ -92,37 +94,35 @@ for _state in State:
 
 # Why a window is no key; the first limit it breaks.
 REASONS = (
-    "key", "level", "floor", "residual", "low frequency", "high frequency", "twist", "below the band", "not flat",
+    "key", "level", "noise", "residual", "low frequency", "high frequency", "twist", "not flat", "score", "too short",
 )
 cdef enum:
-    KEY, LEVEL, FLOOR, RESIDUAL, LOW_FREQUENCY, HIGH_FREQUENCY, TWIST, BELOW, NOT_FLAT
+    KEY, LEVEL, NOISE, RESIDUAL, LOW_FREQUENCY, HIGH_FREQUENCY, TWIST, NOT_FLAT, SCORE, TOO_SHORT
+    STARTED
 TRACE_FIELDS = (
     "position", "digit", "reason", "residual", "floor", "low_offset", "high_offset", "high_minus_low_db", "flat_min",
     "flat_max", "low_slope", "high_slope", "below", "below_floor", "low_dbm0", "high_dbm0", "both_before",
-    "energy_before", "plateau", "intermodulation",
+    "energy_before",
 )
 cdef enum:
-    TRACE_COLUMNS = 20
+    TRACE_COLUMNS = 18
 
 
 cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     # The same figures, with their sources, are dsp.dtmf.ITU_Q24; a test compares them.
     params.min_level_dbm0 = -38.0
-    params.min_high_minus_low_db = -9.0
-    params.max_high_minus_low_db = 5.0
-    params.pure_min_high_minus_low_db = -10.0
-    params.pure_max_high_minus_low_db = 7.0
-    params.frequency_tolerance = 0.017
-    params.pure_frequency_tolerance = 0.0185
-    params.pure_residual = 0.04
-    params.max_residual = 0.08
-    params.max_below_band = 0.1
-    params.min_signal_to_floor = 1.6
-    params.max_amplitude_step = 0.3
+    params.min_high_minus_low_db = -12.0
+    params.max_high_minus_low_db = 9.0
+    params.frequency_tolerance = 0.0195
+    params.max_residual = 0.6
+    params.max_amplitude_step = 0.65
+    params.min_signal_to_floor = 1.25
+    params.min_score = 2.0
     params.windows_to_confirm = 2
     params.pause_blocks = 4
     params.max_lost_samples = 480
     params.provisional = 0
+    params.near_misses = 0
 
 
 cdef inline double _power(double db) noexcept nogil:
@@ -138,12 +138,8 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
     state.limits.min_power = peak * peak
     state.limits.min_signal_to_floor = params.min_signal_to_floor
     state.limits.share = WINDOW_SHARE
-    state.twist_power[0] = params.min_high_minus_low_db
-    state.twist_power[1] = params.max_high_minus_low_db
-    state.twist_power[2] = params.pure_min_high_minus_low_db
-    state.twist_power[3] = params.pure_max_high_minus_low_db
-    state.gate_twist[0] = <float>_power(params.pure_min_high_minus_low_db - GATE_MARGIN_DB)
-    state.gate_twist[1] = <float>_power(params.pure_max_high_minus_low_db + GATE_MARGIN_DB)
+    state.gate_twist[0] = <float>_power(params.min_high_minus_low_db - GATE_MARGIN_DB)
+    state.gate_twist[1] = <float>_power(params.max_high_minus_low_db + GATE_MARGIN_DB)
     state.gate_least = <float>(0.5 * GATE_SINE * peak * peak) * GATE_UNIT
     state.gate_key = -1
     state.shown = -1
@@ -212,37 +208,28 @@ cdef inline int _gate_key(const DtmfState* state, const GateBlock* block, float 
     return 4 * _strongest(&block.bins[0]) + _strongest(&block.bins[4])
 
 
-cdef int _verdict(const DtmfState* state, const ToneAnalysis* a, TonePair* pair, ToneWindow* w) noexcept nogil:
-    """Test a fitted window against the profile."""
+cdef int _verdict(
+    const DtmfState* state, const ToneAnalysis* a, TonePair* pair, ToneWindow* w, double* score
+) noexcept nogil:
+    """Test a fitted window against the profile: wide limits first, then the learned score."""
     cdef const DtmfParams* p = &state.params
-    cdef double residual, tolerance
-    cdef int pure
     if w.low_peak * w.low_peak < state.limits.min_power or w.high_peak * w.high_peak < state.limits.min_power:
         return LEVEL
     if w.floor * p.min_signal_to_floor > 1:
-        return FLOOR
-    # Steady noise is forgiven, up to the floor it had before; a voice is not, for its floor is the pause before it.
-    residual = w.residual - FLOOR_TO_MEAN * w.floor
-    pure = residual < p.pure_residual
-    if residual > p.max_residual:
+        return NOISE
+    if w.residual > p.max_residual:
         return RESIDUAL
-    tolerance = p.pure_frequency_tolerance if pure else p.frequency_tolerance
-    if fabs(w.low_offset) > tolerance:
+    if fabs(w.low_offset) > p.frequency_tolerance:
         return LOW_FREQUENCY
-    if fabs(w.high_offset) > tolerance:
+    if fabs(w.high_offset) > p.frequency_tolerance:
         return HIGH_FREQUENCY
-    if (
-        w.high_minus_low_db < state.twist_power[2 if pure else 0]
-        or w.high_minus_low_db > state.twist_power[3 if pure else 1]
-    ):
+    if w.high_minus_low_db < p.min_high_minus_low_db or w.high_minus_low_db > p.max_high_minus_low_db:
         return TWIST
-    # A vowel has its strength below the band. Dial tone and mains have it there too, but steadily.
-    if w.below - w.below_floor > p.max_below_band:
-        return BELOW
     window_course(a, pair, w)
     if w.flat_min < 1 - p.max_amplitude_step or w.flat_max > 1 + p.max_amplitude_step:
         return NOT_FLAT
-    return KEY
+    score[0] = dtmf_score(w)
+    return KEY if score[0] >= p.min_score else SCORE
 
 
 cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reason) noexcept nogil:
@@ -252,7 +239,6 @@ cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reaso
         return
     trace.n += 1
     window_course(&state.analysis, pair, w)
-    window_clipping(&state.analysis, pair, w)
     row[0] = state.analysis.done - TONE_DELAY
     row[1] = w.digit
     row[2] = reason
@@ -271,14 +257,13 @@ cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reaso
     row[15] = _dbm0(w.high_peak)
     row[16] = w.both_before
     row[17] = w.energy_before
-    row[18] = w.plateau
-    row[19] = w.intermodulation
 
 
 cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil:
     """Judge the last five blocks: a digit's code, or -1."""
     cdef int[2] bins
     cdef int reason
+    cdef double score = -99
     if not window_opens(&state.analysis, &state.limits, bins):
         return -1
     if not state.trace:
@@ -287,10 +272,18 @@ cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil
         state.credit -= CREDIT_FIT
     if not window_fit(&state.analysis, &state.limits, bins, pair, w):
         return -1
-    reason = _verdict(state, &state.analysis, pair, w)
+    reason = _verdict(state, &state.analysis, pair, w, &score)
     if state.trace:
         _write_down(state, pair, w, reason)
         return -1  # no key is ever held, so that every window is seen
+    if (TOO_SHORT if reason == KEY else reason) > state.missed_reason or (
+        reason == state.missed_reason and score > state.missed_score
+    ):
+        state.missed_reason = TOO_SHORT if reason == KEY else reason
+        state.missed_score = score
+        state.missed_digit = w.digit
+        state.missed_at = state.analysis.done - TONE_DELAY - TONE_WINDOW
+    state.score = score
     return w.digit if reason == KEY else -1
 
 
@@ -323,22 +316,13 @@ cdef int _held(DtmfState* state) noexcept nogil:
     return PRESENT if there else ABSENT
 
 
-cdef void _arm(DtmfState* state, int digit, int64_t block_start) noexcept nogil:
-    """Follow a digit that one window has shown, and date its start by the energies around the window's edge."""
-    cdef ToneAnalysis* a = &state.analysis
-    cdef double mean = 0, first, before
-    cdef int i
-    for i in range(TONE_BLOCKS - 1):
-        mean += a.energy[(a.newest - i) & (TONE_RING - 1)] / (TONE_BLOCKS - 1)
-    first = a.energy[(a.newest - TONE_BLOCKS + 1) & (TONE_RING - 1)] / mean
-    before = a.energy[(a.newest - TONE_BLOCKS) & (TONE_RING - 1)] / mean
-    if a.valid == TONE_BLOCKS:  # nothing known before the window
-        before = 0
-    first = 1 if first > 1 else first
-    before = 1 if before > 1 else before
-    state.candidate = digit
+cdef void _arm(DtmfState* state, const ToneWindow* w, int64_t block_start) noexcept nogil:
+    """Follow a digit that one window has shown, and date its start by the blocks that hold its tones in part."""
+    cdef double part = 1 - min(w.first, 1.0) - (w.before if w.before > BEFORE_NOISE else 0)
+    state.candidate = w.digit
     state.candidate_windows = 1
-    state.candidate_start = block_start - (TONE_BLOCKS - 1) * TONE_BLOCK + <int64_t>(TONE_BLOCK * (1 - first - before))
+    state.candidate_score = state.score
+    state.candidate_start = block_start + <int64_t>(TONE_BLOCK * (1 - TONE_BLOCKS - w.age + part))
     if state.candidate_start < 0:
         state.candidate_start = 0
 
@@ -357,12 +341,15 @@ cdef void _emit(
     event.digit = digit
     event.start = start
     event.end = end
+    if kind == DTMF_NEAR_MISS:
+        event.reason = state.missed_reason
+        event.confidence = <float>(1 / (1 + exp(-state.missed_score)))
     if kind == DTMF_START or kind == DTMF_END:
         event.low_dbm0 = <float>_dbm0(state.heard.low_peak)
         event.high_dbm0 = <float>_dbm0(state.heard.high_peak)
         event.low_offset = <float>state.heard.low_offset
         event.high_offset = <float>state.heard.high_offset
-        event.confidence = <float>state.confidence
+        event.confidence = <float>(1 / (1 + exp(-state.candidate_score)))
 
 
 cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int max_out, int* count) noexcept nogil:
@@ -390,10 +377,13 @@ cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int m
     action = ACTION[state.state][what]
     state.state = NEXT_STATE[state.state][what]
     if action == ARM:
-        _arm(state, digit, block_start)
+        _arm(state, &window, block_start)
     elif action == COUNT:
         state.candidate_windows += 1
+        state.candidate_score = min(state.candidate_score, state.score)
     elif action == START:
+        state.candidate_score = min(state.candidate_score, state.score)
+        state.missed_reason = STARTED
         if state.shown >= 0 and KEY_CODE[state.shown] != digit:
             _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.candidate_start, -1, out, max_out, count)
         state.shown = -1
@@ -403,7 +393,6 @@ cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int m
         state.absent = 0
         state.lost = 0
         state.heard = window
-        state.confidence = 1
         state.low_bin = window.low_bin
         state.high_bin = window.high_bin
         state.low_peak = pair.low_peak
@@ -462,8 +451,11 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
             if state.shown >= 0:
                 _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.position, -1, out, max_out, count)
                 state.shown = -1
+            if state.params.near_misses and KEY < state.missed_reason <= TOO_SHORT:
+                _emit(state, DTMF_NEAR_MISS, state.missed_digit, state.missed_at, -1, out, max_out, count)
     elif again:
         state.quiet = 0
+        state.missed_reason = KEY
         _take_floors(state)
         _begin(state, out, max_out, count)
 
@@ -578,7 +570,7 @@ cdef list _process(DtmfState* state, const int16_t[::1] samples):
         for i in range(count):
             out.append((
                 events[i].kind, events[i].digit, events[i].start, events[i].end, events[i].low_dbm0,
-                events[i].high_dbm0, events[i].low_offset, events[i].high_offset, events[i].confidence,
+                events[i].high_dbm0, events[i].low_offset, events[i].high_offset, events[i].confidence, events[i].reason,
             ))
     return out
 
@@ -652,7 +644,7 @@ cdef class Bank:
                         event = &self._events[c * BANK_EVENTS + i]
                         out.append((c, (
                             event.kind, event.digit, event.start, event.end, event.low_dbm0, event.high_dbm0,
-                            event.low_offset, event.high_offset, event.confidence,
+                            event.low_offset, event.high_offset, event.confidence, event.reason,
                         )))
         return out
 

@@ -11,7 +11,6 @@ cdef struct ToneAnalysis:  # of 5 ms blocks; rings are indexed by block
     int valid  # blocks that have no gap between them, at most TONE_RING
     int rows  # blocks in the rings, those before a gap included
     float[80] x  # unfiltered: history, then the newest block
-    float[320] raw  # eight blocks, unfiltered
     float[320] y  # eight blocks, filtered
     float[256] bank
     float[128] power
@@ -48,8 +47,11 @@ cdef struct ToneWindow:
     # window, and of the energy. Near 0 when a pause came before; 0 when nothing is known.
     double both_before
     double energy_before
-    double plateau  # share of samples within 7 % of the peak: half and more when the signal is clipped
-    double intermodulation  # share of the residual that lies on the odd products of the two tones
+    # Where the tones began: whole blocks before the window that hold both, amplitude in the first of all these blocks
+    # and in the one before it, over that in the window.
+    int age
+    double first
+    double before
 
 # Begin at sample `position` of the input. history: 40 samples before it, NULL where nothing is known; cold: they were
 # lost, and the first block only becomes history. Otherwise they were silence.
@@ -64,7 +66,5 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
 cdef int window_fit(
     const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
 ) noexcept nogil
-# Fill flat_min, flat_max, both_before, energy_before.
+# Fill flat_min, flat_max, both_before, energy_before, age, first, before.
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil
-# Fill plateau and intermodulation.
-cdef void window_clipping(const ToneAnalysis* a, const TonePair* pair, ToneWindow* out) noexcept nogil

@@ -2,7 +2,7 @@
 # Safe without checks: ring rows are masked to the rings' length, bins come from loops over four.
 """Features of 25 ms of audio as two tones; `dsp._dtmf` decides on them."""
 
-from libc.math cimport cos, fabs, log10, sin, sqrt
+from libc.math cimport fabs, log10
 from libc.stdint cimport int16_t, int64_t
 from libc.string cimport memmove, memset
 
@@ -13,7 +13,6 @@ from dsp._tonefit cimport (
     TONE_BINS,
     TONE_BLOCK,
     TONE_BLOCKS,
-    TONE_DELAY,
     TONE_HISTORY,
     TONE_RING,
     TONE_WINDOW,
@@ -31,16 +30,12 @@ cdef enum:
     SAMPLE_ROWS = 8
     BEFORE_BLOCKS = 6
     BEFORE_MOST = 11  # all the ring has, where a loss lies among them
-    PRODUCTS = 6
 # No block with less than this share of it (a fifth would be perfectly flat): an edge of a tone lies in the window.
 cdef double GATE_FLAT = 0.04
+# A tone was there in a block that has this part of its amplitude.
+cdef double THERE = 0.5
 # Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
 cdef double COARSE_TOLERANCE = 0.045
-# Samples above this part of the peak are on the plateau of a clipped signal.
-cdef double PLATEAU = 0.93
-# The third-order products of two tones f and g: 2f-g 2g-f 2f+g 2g+f 3f 3g.
-cdef int[6] PRODUCT_F = [2, -1, 2, 1, 3, 0]
-cdef int[6] PRODUCT_G = [-1, 2, 1, 2, 0, 3]
 
 
 cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* history, int cold) noexcept nogil:
@@ -64,7 +59,6 @@ cdef int analysis_block(ToneAnalysis* a, const int16_t* samples) noexcept nogil:
         a.newest = (a.newest + 1) & (TONE_RING - 1)
         row = (a.newest & (SAMPLE_ROWS - 1)) * TONE_BLOCK
         tone_block(a.x, &a.y[row], &a.bank[16 * a.newest], &a.power[TONE_BINS * a.newest], energy)
-        memmove(&a.raw[row], &a.x[TONE_HISTORY - TONE_DELAY], TONE_BLOCK * sizeof(float))
         a.energy[a.newest] = energy[0]
         a.energy_raw[a.newest] = energy[1]
         a.valid += a.valid < TONE_RING
@@ -166,62 +160,37 @@ cdef int window_fit(
 
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil:
     cdef ToneMix mix
-    cdef double low, high, mean = 0
-    cdef int i, row, back = a.rows - TONE_BLOCKS
+    cdef double low, high, both, mean = 0
+    cdef int i, row, running = 1, back = a.rows - TONE_BLOCKS, look = BEFORE_BLOCKS
     tone_flatness(a.bank, a.newest, out.low_bin, out.high_bin, pair)
     out.flat_min = pair.flat_min
     out.flat_max = pair.flat_max
-    if back > (BEFORE_BLOCKS if a.valid >= TONE_BLOCKS + BEFORE_BLOCKS else BEFORE_MOST):
-        back = BEFORE_BLOCKS if a.valid >= TONE_BLOCKS + BEFORE_BLOCKS else BEFORE_MOST
-    if back < BEFORE_BLOCKS:
-        return
+    if a.valid < TONE_BLOCKS + BEFORE_BLOCKS:
+        look = BEFORE_MOST
     for i in range(TONE_BLOCKS):
         mean += a.energy[(a.newest - i) & (TONE_RING - 1)] / TONE_BLOCKS
     out.both_before = 9
     out.energy_before = 9
     tone_mix(&mix, pair.low_omega, pair.high_omega, out.low_bin, out.high_bin)
-    for i in range(back):
+    row = (a.newest - TONE_BLOCKS + 1) & (TONE_RING - 1)
+    tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
+    out.first = min(low / pair.low_peak, high / pair.high_peak)
+    for i in range(back if back < BEFORE_MOST else BEFORE_MOST):
         row = (a.newest - TONE_BLOCKS - i) & (TONE_RING - 1)
         tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
-        out.both_before = min(out.both_before, max(low / pair.low_peak, high / pair.high_peak))
-        out.energy_before = min(out.energy_before, a.energy[row] / (mean + 1e-9))
-
-
-cdef void window_clipping(const ToneAnalysis* a, const TonePair* pair, ToneWindow* out) noexcept nogil:
-    cdef float[200] y
-    cdef float peak = 0, value
-    cdef double energy = 0, omega, c, s, step_c, step_s, re, im, t
-    cdef int i, k, row, count = 0
-    for i in range(TONE_BLOCKS):
-        row = (a.newest - TONE_BLOCKS + 1 + i) & (SAMPLE_ROWS - 1)
-        memmove(&y[TONE_BLOCK * i], &a.raw[row * TONE_BLOCK], TONE_BLOCK * sizeof(float))
-    for i in range(TONE_WINDOW):
-        value = fabs(y[i])
-        if value > peak:
-            peak = value
-    for i in range(TONE_WINDOW):
-        if fabs(y[i]) > PLATEAU * peak:
-            count += 1
-    out.plateau = count / <double>TONE_WINDOW
-    for i in range(TONE_BLOCKS):
-        row = (a.newest - TONE_BLOCKS + 1 + i) & (SAMPLE_ROWS - 1)
-        memmove(&y[TONE_BLOCK * i], &a.y[row * TONE_BLOCK], TONE_BLOCK * sizeof(float))
-    for k in range(PRODUCTS):
-        omega = fabs(PRODUCT_F[k] * pair.low_omega + PRODUCT_G[k] * pair.high_omega)
-        re = 0
-        im = 0
-        c = 1
-        s = 0
-        step_c = cos(omega)
-        step_s = sin(omega)
-        for i in range(TONE_WINDOW):
-            # A window that falls to its edges: the tones themselves, far stronger, stay out of their products.
-            value = y[i] * (1 - fabs(i - 99.5) / 100)
-            re += value * c
-            im += value * s
-            t = c * step_c - s * step_s
-            s = s * step_c + c * step_s
-            c = t
-        # The triangle sums to 100: a sine of peak p shows as 50 p, and has the energy 100 p².
-        energy += 100 * (re * re + im * im) / 2500
-    out.intermodulation = energy / (pair.residual_energy + 1e-9)
+        low /= pair.low_peak
+        high /= pair.high_peak
+        if i < look:
+            out.both_before = min(out.both_before, max(low, high))
+            out.energy_before = min(out.energy_before, a.energy[row] / (mean + 1e-9))
+        if running:
+            both = min(low, high)
+            if both > THERE and i < a.valid - TONE_BLOCKS:
+                out.age += 1
+                out.first = both
+            else:
+                out.before = both if i < a.valid - TONE_BLOCKS else 0
+                running = 0
+    if back < BEFORE_BLOCKS:
+        out.both_before = 0
+        out.energy_before = 0

@@ -1,7 +1,7 @@
 """DTMF: the detector that hears keys, the generator that sends them, and every threshold by name.
 
 A digit is one of ``0-9 * # A-D``. Codes are those of RFC 4733 section 3.2: 0 to 9, 10 for ``*``, 11 for ``#``, 12 to 15
-for ``A`` to ``D``. Sample rate is 8 kHz.
+for ``A`` to ``D``.
 
 >>> import numpy as np
 >>> detector = DtmfDetector()
@@ -11,8 +11,10 @@ for ``A`` to ``D``. Sample rate is 8 kHz.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -20,8 +22,10 @@ from numpy.typing import NDArray
 
 from dsp import _dtmf, _oscillator
 from dsp._tonefit import KEY_CODES
-from dsp.errors import ProfileError
+from dsp.g711 import alaw_decode, ulaw_decode
 from dsp.levels import peak_of_dbm0
+from dsp.profile import ETSI, ITU_Q24, NORTH_AMERICA, PROFILES, SENSITIVE, STRICT, DtmfProfile
+from dsp.resample import RateStream, to_int16
 
 __all__ = (
     "CODES",
@@ -31,16 +35,27 @@ __all__ = (
     "ITU_Q24",
     "LOW_HZ",
     "NORTH_AMERICA",
+    "PROFILES",
+    "RATES_HZ",
     "RATE_HZ",
+    "SENSITIVE",
+    "STRICT",
+    "DtmfBank",
     "DtmfDetection",
     "DtmfDetector",
+    "DtmfKind",
+    "DtmfNearMiss",
     "DtmfProfile",
+    "Encoding",
     "ToneSource",
     "frequencies_hz",
     "generate",
+    "params",
 )
 
 RATE_HZ = 8000
+RATES_HZ = (8000, 16000, 48000)
+"What a detector takes; it works at the first."
 LOW_HZ = (697, 770, 852, 941)
 "The low group, one for each row of keys. ITU-T Q.23 clause 4."
 HIGH_HZ = (1209, 1336, 1477, 1633)
@@ -52,89 +67,34 @@ CODES = {digit: code for code, digit in enumerate(DIGITS)}
 
 BLOCK = 40
 "Samples of a block, 5 ms: the grain of the detector's decisions."
-FLUSH_SAMPLES = 16 * BLOCK
-"80 ms of silence that ends any key: longer than a window and the longest pause a profile may ask for."
+FLUSH_SAMPLES = 20 * BLOCK
+"100 ms of silence that ends any key: longer than a window and the longest pause a profile may ask for."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DtmfProfile:
-    """What counts as a key.
+class DtmfKind(StrEnum):
+    """What a detection says of a key."""
 
-    Raises `ProfileError` when values contradict each other or go beyond what the method can tell apart.
-    Twist is always written ``high_minus_low_db``: negative when the low tone is the stronger.
-    """
-
-    min_level_dbm0: float = -38.0
-    "Least level of each tone. Q.24 (AT&T) accepts -25 dBm and refuses -55; between, quiet is still a key."
-    min_high_minus_low_db: float = -9.0
-    "Most by which the low tone may be stronger. Q.24 (AT&T): 8 dB; 1 dB is left for measurement."
-    max_high_minus_low_db: float = 5.0
-    "Most by which the high tone may be stronger. Q.24 (AT&T): 4 dB; NTT: 5 dB."
-    pure_min_high_minus_low_db: float = -10.0
-    "As `min_high_minus_low_db`, where the two tones are nearly all there is."
-    pure_max_high_minus_low_db: float = 7.0
-    "As `max_high_minus_low_db`, where the tones are pure: handsets with 5 to 6 dB of reverse twist are real."
-    frequency_tolerance: float = 0.017
-    "Accepted deviation (ratio). Q.24 (AT&T): 1.5 % accepted, 3.5 % refused; NTT 1.8 %, 3.0 %."
-    pure_frequency_tolerance: float = 0.0185
-    "As `frequency_tolerance`, where the tones are pure."
-    pure_residual: float = 0.04
-    "Up to this share of unexplained energy two tones are pure. Choice: G.711 leaves 0.001, speech seldom below 0.1."
-    max_residual: float = 0.08
-    "Largest share of unexplained energy above the steady floor. Choice: at 0.1 some vowels are keys."
-    max_below_band: float = 0.1
-    "Largest unsteady energy below 675 Hz as a share of the tones'. Choice: a vowel has most of its energy there."
-    min_signal_to_floor: float = 1.6
-    "Least ratio of the tones' energy to the steady floor: 2 dB."
-    max_amplitude_step: float = 0.3
-    "Largest change of a tone's amplitude (ratio) between 5 ms and 25 ms. Choice: a key is flat, a voice is not."
-    windows_to_confirm: int = 2
-    "Windows of 25 ms, 5 ms apart, that must agree. 2: 34 ms always found, 24 ms never. Q.24 (AT&T): 40 and 23 ms."
-    pause_blocks: int = 4
-    "Blocks of 5 ms without the tones that end a key. 4: 12 ms bridged, 24 ms split. Q.24: 10 bridged, 40 ms split."
-    max_lost_samples: int = 480
-    "Longest loss (60 ms) over which a key is held. Choice: shorter than a human pause between equal keys."
-
-    def __post_init__(self) -> None:
-        for name, low, high in _BOUNDS:
-            if not low <= getattr(self, name) <= high:
-                raise ProfileError(f"{name} must lie between {low} and {high}, not {getattr(self, name)}")
-        if not self.min_high_minus_low_db < self.max_high_minus_low_db:
-            raise ProfileError("min_high_minus_low_db must be less than max_high_minus_low_db")
-        if self.pure_min_high_minus_low_db > self.min_high_minus_low_db:
-            raise ProfileError("pure tones must not get narrower limits: pure_min_high_minus_low_db")
-        if self.pure_max_high_minus_low_db < self.max_high_minus_low_db:
-            raise ProfileError("pure tones must not get narrower limits: pure_max_high_minus_low_db")
-        if self.pure_frequency_tolerance < self.frequency_tolerance:
-            raise ProfileError("pure tones must not get narrower limits: pure_frequency_tolerance")
-        if self.pure_residual > self.max_residual:
-            raise ProfileError("pure_residual must not exceed max_residual")
+    START = "start"
+    "It is confirmed."
+    END = "end"
+    "It was released."
+    PROVISIONAL = "provisional"
+    "The front end hears one; not yet confirmed. At most 30 ms after its tone began."
+    WITHDRAWN = "withdrawn"
+    "What was provisional is none."
 
 
-_BOUNDS: tuple[tuple[str, float, float], ...] = (
-    ("min_level_dbm0", -50, 0),  # below, G.711's own steps are louder than 4 % of a tone
-    ("min_high_minus_low_db", -14, 0),
-    ("max_high_minus_low_db", 0, 14),
-    ("pure_min_high_minus_low_db", -14, 0),  # beyond, a tone drowns in the other's side lobe of a block
-    ("pure_max_high_minus_low_db", 0, 14),
-    ("frequency_tolerance", 0.005, 0.04),  # above, neighbours 10 % apart come too near
-    ("pure_frequency_tolerance", 0.005, 0.04),
-    ("pure_residual", 0, 1),
-    ("max_residual", 0.001, 1),
-    ("max_below_band", 0.001, 100),
-    ("min_signal_to_floor", 1, 1000),
-    ("max_amplitude_step", 0.05, 1),
-    ("windows_to_confirm", 2, 4),  # four are 40 ms; the dating of a start looks back no further
-    ("pause_blocks", 3, 5),  # above, a new key could be confirmed before the old one has ended
-    ("max_lost_samples", 0, 8000),
-)
+class Encoding(StrEnum):
+    """How samples come in."""
 
-ITU_Q24 = DtmfProfile()
-"The default: AT&T's column of ITU-T Q.24 annex A, wider only where the tones are pure."
-NORTH_AMERICA = DtmfProfile(pure_min_high_minus_low_db=-9.0, pure_max_high_minus_low_db=5.0)
-"AT&T's twist limits, strictly."
-ETSI = DtmfProfile(pause_blocks=5)
-"ETSI ES 201 235-3: interruptions of up to 20 ms are bridged."
+    PCM16 = "pcm16"
+    "An int16 array."
+    ULAW = "ulaw"
+    "Bytes of G.711 mu-law."
+    ALAW = "alaw"
+    "Bytes of G.711 A-law."
+    FLOAT = "float"
+    "A float array, full scale ±1; what is not a number counts as silence."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +112,13 @@ class DtmfDetection:
     "Level of the low tone when it was confirmed."
     high_dbm0: float
     "Level of the high tone."
+    low_offset: float = 0.0
+    "Deviation of the low tone's frequency (ratio)."
+    high_offset: float = 0.0
+    "Deviation of the high tone's frequency."
+    confidence: float = 0.0
+    "0 to 1: the least that a confirming window had."
+    kind: DtmfKind = DtmfKind.START
 
     @property
     def high_minus_low_db(self) -> float:
@@ -159,49 +126,185 @@ class DtmfDetection:
         return self.high_dbm0 - self.low_dbm0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DtmfNearMiss:
+    """Two tones that looked like a key for a while and became none."""
+
+    digit: str = field(repr=False)
+    position: int
+    "Sample at which the best window of 25 ms began."
+    reason: str
+    "The limit that this window broke, one of `dsp._dtmf.REASONS`."
+    confidence: float
+
+
 class DtmfDetector:
-    """Hear keys in int16 audio at 8 kHz, given in pieces of any length.
+    """Hear keys in audio that comes in pieces of any length.
 
     Parameters
     ----------
     profile : DtmfProfile
         What counts as a key.
+    rate_hz : int
+        8000, or 16000 or 48000, which are resampled. Positions are samples at this rate.
+    encoding : Encoding or str
+        What `process` takes. G.711 is always 8 kHz.
+    provisional : bool
+        Also report keys before they are confirmed, and take those back that are not.
+    near_misses : bool
+        Keep near misses for `near_misses`.
+
+    Raises
+    ------
+    ValueError
+        A rate or an encoding outside the supported set.
 
     Notes
     -----
     A key is reported at most 40 ms after its tone began. How the input is cut makes no difference to what is found.
-    Nothing is allocated per sample; one detector holds about 2.5 kB.
+    Nothing is allocated per sample; one detector holds about 6 kB.
 
     References
     ----------
     ITU-T Q.23 (frequencies), ITU-T Q.24 annex A (limits), RFC 4733 section 3.2 (codes).
     """
 
-    def __init__(self, profile: DtmfProfile = ITU_Q24) -> None:
+    def __init__(
+        self,
+        profile: DtmfProfile = ITU_Q24,
+        *,
+        rate_hz: int = RATE_HZ,
+        encoding: Encoding | str = Encoding.PCM16,
+        provisional: bool = False,
+        near_misses: bool = False,
+    ) -> None:
+        if rate_hz not in RATES_HZ:
+            raise ValueError(f"rate_hz must be one of {', '.join(map(str, RATES_HZ))}, not {rate_hz}")
         self.profile = profile
-        self._detector = _dtmf.Detector(asdict(profile) | {"provisional": 0})
+        self.rate_hz = rate_hz
+        self.encoding = Encoding(encoding)
+        if rate_hz != RATE_HZ and self.encoding in (Encoding.ULAW, Encoding.ALAW):
+            raise ValueError(f"G.711 has {RATE_HZ} samples a second, not {rate_hz}")
+        self._detector = _dtmf.Detector(params(profile, provisional=provisional, near_misses=near_misses))
+        self._near_misses: list[DtmfNearMiss] = []
+        self._stream: RateStream | None = None if rate_hz == RATE_HZ else RateStream(rate_hz, RATE_HZ)
 
-    def process(self, samples: NDArray[np.int16]) -> list[DtmfDetection]:
-        """Take samples and return what became known with them.
+    def process(self, samples: NDArray[Any] | bytes) -> list[DtmfDetection]:
+        """Take samples in the detector's encoding and return what became known with them.
 
         Raises
         ------
         TypeError
-            `samples` is not a one-dimensional int16 array.
+            `samples` is not what the encoding says.
         """
-        return [_detection(event) for event in self._detector.process(_int16(samples))]
+        pcm = _decoded(samples, self.encoding)
+        if self._stream is not None:
+            pcm = self._stream.process(pcm)
+        return self._heard(self._detector.process(pcm))
 
     def lost(self, n_samples: int) -> None:
         """Say that samples never arrived. A held key is held over a short loss; nothing is heard in one."""
+        if self._stream is not None and n_samples > 0:
+            pending = self._stream.flush()
+            self._detector.process(pending)
+            n_samples = round(n_samples * RATE_HZ / self.rate_hz)
         self._detector.lost(n_samples)
 
     def flush(self) -> list[DtmfDetection]:
-        """End the input: a key still held ends. Positions go on behind 80 ms of silence."""
-        return self.process(np.zeros(FLUSH_SAMPLES, dtype=np.int16))
+        """End the input: a key still held ends. Positions go on behind 100 ms of silence."""
+        found = [] if self._stream is None else self._heard(self._detector.process(self._stream.flush()))
+        return found + self._heard(self._detector.process(np.zeros(FLUSH_SAMPLES, dtype=np.int16)))
 
     def reset(self) -> None:
         """Forget everything; the next sample is number 0."""
         self._detector.reset()
+        self._near_misses = []
+        if self._stream is not None:
+            self._stream.flush()
+
+    def copy(self) -> DtmfDetector:
+        """Return a detector that stands where this one stands. Only at 8 kHz.
+
+        Raises
+        ------
+        ValueError
+            The detector resamples: the resampler's state cannot be copied.
+        """
+        if self._stream is not None:
+            raise ValueError(f"a detector at {self.rate_hz} Hz cannot be copied")
+        other = copy.copy(self)
+        other._detector = self._detector.copy()
+        other._near_misses = list(self._near_misses)
+        return other
+
+    def near_misses(self) -> list[DtmfNearMiss]:
+        """Return the near misses since the last call; none unless the detector was made to keep them."""
+        out, self._near_misses = self._near_misses, []
+        return out
+
+    def _heard(self, events: list[_dtmf.Event]) -> list[DtmfDetection]:
+        out = []
+        for event in events:
+            if event[0] in _KINDS:
+                out.append(_detection(event, self.rate_hz))
+            else:
+                self._near_misses.append(
+                    DtmfNearMiss(
+                        digit=DIGITS[event[1]],
+                        position=max(0, _at_rate(event[2], self.rate_hz)),
+                        reason=_dtmf.REASONS[event[9]],
+                        confidence=event[8],
+                    )
+                )
+        return out
+
+
+class DtmfBank:
+    """Hear keys on many channels at once, a frame of each in one call.
+
+    Parameters
+    ----------
+    n_channels : int
+        1 at least.
+    profile : DtmfProfile
+        What counts as a key, on all of them.
+
+    Notes
+    -----
+    Each channel says, bit for bit, what a `DtmfDetector` of its own would. The GIL is free while they work.
+    """
+
+    def __init__(self, n_channels: int, profile: DtmfProfile = ITU_Q24, *, provisional: bool = False) -> None:
+        self.profile = profile
+        self._bank = _dtmf.Bank(n_channels, params(profile, provisional=provisional))
+
+    def process(self, frames: NDArray[np.int16]) -> list[tuple[int, DtmfDetection]]:
+        """Take samples of every channel, one a row, and return what became known, with its channel.
+
+        Raises
+        ------
+        TypeError
+            Not a two-dimensional int16 array.
+        ValueError
+            Another number of rows than channels.
+        """
+        if frames.dtype != np.int16 or frames.ndim != 2:
+            raise TypeError(f"frames must be a two-dimensional int16 array, not {frames.ndim}-d {frames.dtype}")
+        found = self._bank.process(np.ascontiguousarray(frames))
+        return [(channel, _detection(event, RATE_HZ)) for channel, event in found]
+
+    def lost(self, channel: int, n_samples: int) -> None:
+        """Say that samples of one channel never arrived."""
+        self._bank.lost(channel, n_samples)
+
+    def reset(self, channel: int) -> None:
+        """Forget everything about one channel; its next sample is number 0."""
+        self._bank.reset(channel)
+
+
+def params(profile: DtmfProfile, *, provisional: bool = False, near_misses: bool = False) -> dict[str, float]:
+    """Return a profile as the compiled detector takes it."""
+    return asdict(profile) | {"provisional": int(provisional), "near_misses": int(near_misses)}
 
 
 def frequencies_hz(digit: str) -> tuple[int, int]:
@@ -321,19 +424,46 @@ def _envelope(n: int, ramp: int) -> NDArray[np.float64]:
     return envelope
 
 
-def _detection(event: _dtmf.Event) -> DtmfDetection:
-    _, code, start, end, low_dbm0, high_dbm0, *_ = event
+_KINDS = {
+    1: DtmfKind.START,
+    2: DtmfKind.END,
+    3: DtmfKind.PROVISIONAL,
+    4: DtmfKind.WITHDRAWN,
+}
+"By the kernel's number; the one left is a near miss."
+
+
+def _at_rate(position: int, rate_hz: int) -> int:
+    return position if rate_hz == RATE_HZ else round(position * rate_hz / RATE_HZ)
+
+
+def _detection(event: _dtmf.Event, rate_hz: int) -> DtmfDetection:
+    kind, code, start, end, low_dbm0, high_dbm0, low_offset, high_offset, confidence, _ = event
     return DtmfDetection(
         digit=DIGITS[code],
         code=code,
-        start=start,
-        end=None if end < 0 else end,
+        start=_at_rate(start, rate_hz),
+        end=None if end < 0 else _at_rate(end, rate_hz),
         low_dbm0=low_dbm0,
         high_dbm0=high_dbm0,
+        low_offset=low_offset,
+        high_offset=high_offset,
+        confidence=confidence,
+        kind=_KINDS[kind],
     )
 
 
-def _int16(samples: NDArray[Any]) -> NDArray[Any]:
+def _decoded(samples: NDArray[Any] | bytes, encoding: Encoding) -> NDArray[np.int16]:
+    if encoding is Encoding.ULAW or encoding is Encoding.ALAW:
+        if not isinstance(samples, (bytes, bytearray, memoryview)):
+            raise TypeError(f"{encoding} comes as bytes, not {type(samples).__name__}")
+        return (ulaw_decode if encoding is Encoding.ULAW else alaw_decode)(bytes(samples))
+    if not isinstance(samples, np.ndarray):
+        raise TypeError(f"{encoding} comes as an array, not {type(samples).__name__}")
+    if encoding is Encoding.FLOAT:
+        if not np.issubdtype(samples.dtype, np.floating) or samples.ndim != 1:
+            raise TypeError(f"samples must be a one-dimensional float array, not {samples.ndim}-d {samples.dtype}")
+        return to_int16(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0))
     if samples.dtype != np.int16 or samples.ndim != 1:
         raise TypeError(f"samples must be a one-dimensional int16 array, not {samples.ndim}-d {samples.dtype}")
     return np.ascontiguousarray(samples)

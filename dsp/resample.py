@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dsp.errors import UnsupportedRateError
 
-__all__ = ("HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "resample", "to_int16")
+__all__ = ("HIGHEST_RATE_HZ", "LOWEST_RATE_HZ", "RateStream", "resample", "to_int16")
 
 LOWEST_RATE_HZ = 4000
 HIGHEST_RATE_HZ = 384_000
@@ -75,3 +75,43 @@ def resample(samples: NDArray[Any], from_hz: int, to_hz: int) -> NDArray[np.int1
     if from_hz != to_hz and wide.size:
         wide = cast("NDArray[np.float64]", soxr.resample(wide, from_hz, to_hz, quality="HQ"))
     return to_int16(wide)
+
+
+class RateStream:
+    """Convert mono int16 audio to another sample rate, piece by piece.
+
+    Parameters
+    ----------
+    from_hz, to_hz : int
+        4000 to 384000.
+
+    Raises
+    ------
+    UnsupportedRateError
+        A rate outside the range.
+
+    Notes
+    -----
+    Output lags behind input by some milliseconds and is aligned with it. How the input is cut makes no difference.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        for rate_hz in (from_hz, to_hz):
+            if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+                raise UnsupportedRateError(from_hz, to_hz)
+        self._rates = (from_hz, to_hz)
+        self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+
+    def process(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Take samples and return those that are ready."""
+        return self._out(samples, last=False)
+
+    def flush(self) -> NDArray[np.int16]:
+        """End the input and return what is left; the next samples begin anew."""
+        out = self._out(np.zeros(0, dtype=np.int16), last=True)
+        self._stream.clear()
+        return out
+
+    def _out(self, samples: NDArray[np.int16], *, last: bool) -> NDArray[np.int16]:
+        wide = samples.astype(np.float32) / np.float32(32768.0)
+        return to_int16(cast("NDArray[np.float32]", self._stream.resample_chunk(wide, last=last)))

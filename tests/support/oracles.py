@@ -6,10 +6,13 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
+import numpy as np
+
 __all__ = (
     "alaw_decode",
     "alaw_encode",
     "analyse_block",
+    "gate_block",
     "goertzel_power",
     "pitch_lag",
     "ulaw_decode",
@@ -122,3 +125,22 @@ def pitch_lag(history: Sequence[float], shortest: int = 40, longest: int = 120, 
         if score > best_score:
             best, best_score = lag, score
     return best
+
+
+def gate_block(x: Sequence[int], frequencies_hz: Sequence[float]) -> tuple[list[float], float, float]:
+    """Energies (over 128) of a block: at each frequency, below the band, in all.
+
+    Below the band: the part of the block in the span of six cosines from 0 to 460 Hz and six sines between them. At a
+    frequency: the part of what is left along the sine and the cosine, these too without what lies below.
+    """
+    block = np.array(x, dtype=np.float64)
+    t = np.arange(len(x)) - (len(x) - 1) / 2
+    low = [np.cos(2 * np.pi * 92 * k * t / 8000) for k in range(6)]
+    low += [np.sin(2 * np.pi * (460 / 12 + 92 * k * 11 / 12) * t / 8000) for k in range(6)]
+    span, _ = np.linalg.qr(np.stack(low, axis=1))
+    bins = []
+    for freq_hz in frequencies_hz:
+        pair = np.stack([np.cos(2 * np.pi * freq_hz * t / 8000), np.sin(2 * np.pi * freq_hz * t / 8000)], axis=1)
+        along, _ = np.linalg.qr(pair - span @ (span.T @ pair))
+        bins.append(float(np.sum((along.T @ block) ** 2)) / 128)
+    return bins, float(np.sum((span.T @ block) ** 2)) / 128, float(np.sum(block**2)) / 128
