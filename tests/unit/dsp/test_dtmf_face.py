@@ -216,7 +216,7 @@ def test_other_rates_give_the_same_keys_at_positions_of_their_own(rate_hz: int) 
 def test_a_rate_or_an_encoding_outside_the_set_is_named() -> None:
     with pytest.raises(ValueError, match="8000, 16000, 48000, not 11025"):
         DtmfDetector(rate_hz=11025)
-    with pytest.raises(ValueError, match="G.711 has 8000"):
+    with pytest.raises(ValueError, match=r"G\.711 has 8000"):
         DtmfDetector(rate_hz=16000, encoding="ulaw")
     with pytest.raises(ValueError, match="g729"):
         DtmfDetector(encoding="g729")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dsp import _gate
 from dsp.dtmf import HIGH_HZ, ITU_Q24, LOW_HZ, DtmfDetector, generate
 from tests.support import oracles
 from tests.support.tones import Samples
 
-FREQUENCIES_HZ = [*LOW_HZ, *HIGH_HZ]
+FREQUENCIES_HZ: list[float] = [*LOW_HZ, *HIGH_HZ]
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def sine(freq_hz: float, peak: float, phase: float = 0.4, n: int = 80) -> Sample
 
 def hostile() -> list[Samples]:
     rng = np.random.default_rng(6)
-    blocks = [rng.integers(-32768, 32768, 80) for _ in range(50)]
+    blocks: list[NDArray[Any]] = [rng.integers(-32768, 32768, 80) for _ in range(50)]
     blocks += [np.full(80, value) for value in (0, 1, -1, 32767, -32768)]
     blocks += [np.where(np.arange(80) % 2, 32767, -32768), np.where(np.arange(80) < 40, -32768, 32767)]
     blocks += [sine(freq_hz, 32767) for freq_hz in FREQUENCIES_HZ]
