@@ -14,10 +14,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 import uvloop
 
+from dsp.dtmf import PROFILES
 from engine.config import Config, load, secret_from_environment
 from engine.connectors import SandboxGateway
 from engine.demo import Demo
-from engine.detect import PROFILES, AudioFileError, detect_file
+from engine.detect import AudioFileError, detect_file
 from engine.doctor import examine
 from engine.errors import ConfigError, Error
 from engine.harden import harden_process
@@ -308,16 +309,14 @@ def _line(row: dict[str, Any]) -> str:
 def detect(
     files: Annotated[list[Path], typer.Argument(help="Audio files: whatever soundfile reads, any rate.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    profile: Annotated[str, typer.Option(help="What counts as a key: " + ", ".join(sorted(PROFILES)) + ".")] = (
-        "itu_q24"
-    ),
+    profile: Annotated[str, typer.Option(help="What counts as a key: " + ", ".join(PROFILES) + ".")] = ("itu_q24"),
     channel: Annotated[
         int | None, typer.Option(min=1, help="Only this channel; without it all are mixed.", show_default=False)
     ] = None,
 ) -> None:
     """Print the DTMF digits in audio files, one a line: seconds of its start, digit."""
     if profile not in PROFILES:
-        _fail(ConfigError(f"no profile {profile!r}", remedy="one of " + ", ".join(sorted(PROFILES))))
+        _fail(ConfigError(f"no profile {profile!r}", remedy="one of " + ", ".join(PROFILES)))
     status = 0
     for path in files:
         try:

@@ -5,7 +5,7 @@ What a file is worth is told by events; a file that cannot be used raises `Audio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,13 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from dsp import dtmf
 from dsp.dtmf import ITU_Q24, RATE_HZ, DtmfDetection, DtmfDetector, DtmfProfile
 from dsp.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, to_int16
 from engine.errors import Error
 
-__all__ = ("PROFILES", "AudioFileError", "DetectedDigit", "blocks_at_8_khz", "detect_file")
+__all__ = ("AudioFileError", "DetectedDigit", "blocks_at_8_khz", "detect_file")
 
 BLOCK_S = 1.0
-PROFILES: Mapping[str, DtmfProfile] = getattr(dtmf, "PROFILES", {"itu_q24": ITU_Q24})
 
 
 class AudioFileError(Error):
@@ -40,10 +38,11 @@ class DetectedDigit:
     low_dbm0: float
     high_dbm0: float
     high_minus_low_db: float
-    low_offset: float | None
+    low_offset: float
     "Ratio by which the low tone is off its nominal frequency."
-    high_offset: float | None
-    confidence: float | None
+    high_offset: float
+    confidence: float
+    "0 to 1."
 
 
 def blocks_at_8_khz(path: Path, *, channel: int | None = None, speed: float = 1.0) -> Iterator[NDArray[np.int16]]:
@@ -129,7 +128,7 @@ def _digit(held: DtmfDetection, end: int) -> DetectedDigit:
         low_dbm0=held.low_dbm0,
         high_dbm0=held.high_dbm0,
         high_minus_low_db=held.high_minus_low_db,
-        low_offset=getattr(held, "low_offset", None),
-        high_offset=getattr(held, "high_offset", None),
-        confidence=getattr(held, "confidence", None),
+        low_offset=held.low_offset,
+        high_offset=held.high_offset,
+        confidence=held.confidence,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -15,7 +16,7 @@ import typer
 
 from benchmarks.dtmf import corpus as corpora
 from benchmarks.dtmf import detectors, report, speech
-from benchmarks.dtmf.errors import BenchError, CorpusError
+from benchmarks.dtmf.errors import BenchError, CorpusError, DetectorError
 from benchmarks.dtmf.runner import run
 from benchmarks.dtmf.suite import Options
 from benchmarks.dtmf.suites import SUITES
@@ -44,6 +45,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--digits", type=int, default=1600, help="digits in each condition (default: %(default)s)")
     parser.add_argument("--speeds", default="1", help="speeds of talk-off, such as 0.8,0.9,1,1.1,1.25 (default: 1)")
     parser.add_argument("--callgrind", action="store_true", help="throughput: also instructions a sample, by valgrind")
+    parser.add_argument("--why", action="store_true", help="say which limits our detector's missed keys broke")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures; - for standard output")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all figures; - for standard output")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots as PNG")
@@ -82,6 +84,8 @@ def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
         parser.error("--jobs must be at least 1")
     if arguments.seed < 0:
         parser.error("--seed cannot be negative")
+    if arguments.callgrind and shutil.which("valgrind") is None:
+        raise DetectorError("valgrind is not installed", remedy="apt-get install valgrind, or leave --callgrind away")
     return Options(
         suites=_suites(parser, arguments),
         detectors=_detectors(arguments),
@@ -90,6 +94,7 @@ def _options(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
         corpus=arguments.corpus,
         speeds=_speeds(parser, arguments.speeds),
         callgrind=arguments.callgrind,
+        why=arguments.why,
     )
 
 

@@ -11,7 +11,7 @@ import io
 import numpy as np
 import soundfile
 
-from benchmarks.dtmf.detectors import load_spandsp
+from benchmarks.dtmf.spandsp import load_spandsp
 from benchmarks.dtmf.stimuli import Samples
 from dsp.dtmf import RATE_HZ
 

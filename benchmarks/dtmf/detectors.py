@@ -7,7 +7,6 @@ only a detector that can be told gets such pieces.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import re
 import shlex
 import shutil
@@ -25,9 +24,9 @@ from numpy.typing import NDArray
 
 from benchmarks.dtmf.errors import DetectorError
 from benchmarks.dtmf.score import Found
+from benchmarks.dtmf.spandsp import INSTALL_SPANDSP, load_spandsp
 from benchmarks.dtmf.stimuli import FRAME, Samples
-from dsp import dtmf
-from dsp.dtmf import DIGITS, RATE_HZ, DtmfDetector, DtmfProfile
+from dsp.dtmf import DIGITS, PROFILES, RATE_HZ, DtmfDetector
 
 __all__ = (
     "INSTALL",
@@ -39,14 +38,12 @@ __all__ = (
     "Spandsp",
     "available",
     "cut",
-    "load_spandsp",
     "make",
-    "profiles",
 )
 
 Piece = Samples | int
 
-INSTALL = {"spandsp": "apt-get install libspandsp2", "multimon": "apt-get install multimon-ng"}
+INSTALL = {"spandsp": INSTALL_SPANDSP, "multimon": "apt-get install multimon-ng"}
 MULTIMON_RATE_HZ = 22050
 PROCESS_TIMEOUT_S = 3600.0
 START_SLACK = 160
@@ -83,11 +80,6 @@ def cut(samples: Samples, piece: int = FRAME, lost: NDArray[np.bool_] | None = N
         yield len(part) if lost is not None and lost[index] else part
 
 
-def profiles() -> dict[str, DtmfProfile]:
-    """Return our profiles by name."""
-    return dict(getattr(dtmf, "PROFILES", {"itu_q24": dtmf.ITU_Q24}))
-
-
 class Ours:
     """dsp.dtmf with one of its profiles."""
 
@@ -95,10 +87,9 @@ class Ours:
     takes_loss = True
 
     def __init__(self, profile: str = "itu_q24") -> None:
-        known = profiles()
-        if profile not in known:
-            raise DetectorError(f"ours:{profile}: no such profile", remedy="one of " + ", ".join(sorted(known)))
-        self.profile = known[profile]
+        if profile not in PROFILES:
+            raise DetectorError(f"ours:{profile}: no such profile", remedy="one of " + ", ".join(PROFILES))
+        self.profile = PROFILES[profile]
         self.name = "paytone" if profile == "itu_q24" else f"paytone:{profile}"
         self.version = f"profile {profile}"
 
@@ -116,34 +107,15 @@ class Ours:
             found += [Found(event.digit, at) for event in detector.process(piece) if event.end is None]
         return found
 
-
-@cache
-def load_spandsp() -> ctypes.CDLL:
-    """Return the library with its DTMF and G.726 functions typed.
-
-    Raises DetectorError when it is not installed.
-    """
-    try:
-        library = ctypes.CDLL("libspandsp.so.2")
-    except OSError:
-        raise DetectorError("libspandsp.so.2 is not installed", remedy=INSTALL["spandsp"]) from None
-    pointer, integer = ctypes.c_void_p, ctypes.c_int
-    for name, result, arguments in (
-        ("dtmf_rx_init", pointer, [pointer, pointer, pointer]),
-        ("dtmf_rx", integer, [pointer, pointer, integer]),
-        ("dtmf_rx_fillin", integer, [pointer, integer]),
-        ("dtmf_rx_status", integer, [pointer]),
-        ("dtmf_rx_get", ctypes.c_size_t, [pointer, ctypes.c_char_p, integer]),
-        ("dtmf_rx_set_realtime_callback", None, [pointer, pointer, pointer]),
-        ("dtmf_rx_free", integer, [pointer]),
-        ("g726_init", pointer, [pointer, integer, integer, integer]),
-        ("g726_encode", integer, [pointer, pointer, pointer, integer]),
-        ("g726_decode", integer, [pointer, pointer, pointer, integer]),
-        ("g726_free", integer, [pointer]),
-    ):
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
+    def near_misses(self, pieces: Iterable[Piece]) -> list[tuple[int, str]]:
+        """Return where something looked like a key for a while, in samples, and the limit that it broke."""
+        detector = DtmfDetector(self.profile, near_misses=True)
+        for piece in pieces:
+            if isinstance(piece, int):
+                detector.lost(piece)
+            else:
+                detector.process(piece)
+        return [(miss.position, miss.reason) for miss in detector.near_misses()]
 
 
 class Spandsp:

@@ -15,7 +15,7 @@ import numpy as np
 import scipy
 import soundfile
 
-from benchmarks.dtmf.suite import Row
+from benchmarks.dtmf.suite import MISSED, Row
 from benchmarks.dtmf.suites import SUITES
 
 __all__ = ("FORMAT", "Report", "load", "machine", "markdown", "tables", "write_csv", "write_json")
@@ -102,7 +102,21 @@ def tables(report: Report) -> list[Table]:
                 lines.setdefault(label, {})[row.detector] = cell
         body = [[label, *(cells.get(name, "–") for name in names)] for label, cells in lines.items()]
         found.append(Table(suite.title, ["", *names], body))
-    return found
+    return found + _why(report)
+
+
+def _why(report: Report) -> list[Table]:
+    """Return the table of the limits that missed keys broke, if that was asked for."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for row in report.rows:
+        if row.figure.startswith(MISSED) and row.value is not None:
+            reason = f"{row.figure.removeprefix(MISSED)} {row.value:.0f}"
+            reasons.setdefault(f"{row.suite}, {row.condition}", {}).setdefault(row.detector, []).append(reason)
+    if not reasons:
+        return []
+    names = [name for name in report.detectors if any(name in cells for cells in reasons.values())]
+    body = [[label, *("; ".join(cells.get(name, [])) for name in names)] for label, cells in reasons.items()]
+    return [Table("Missed keys, by the limit they broke", ["", *names], body)]
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, str]]:

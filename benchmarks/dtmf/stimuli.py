@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.dtmf.score import Key
 from dsp import channel
 from dsp.dtmf import DIGITS, generate
-from dsp.levels import amplitude_of_db, peak_of_dbm0, power_of_db
+from dsp.levels import peak_of_dbm0, power_of_db
 
 __all__ = (
     "FRAME",
@@ -30,7 +30,6 @@ __all__ = (
     "drawn",
     "dropouts",
     "idle_noise",
-    "impulses",
     "joined",
     "keyed",
     "mixed",
@@ -140,10 +139,9 @@ def _saturated(x: NDArray[np.floating[Any]]) -> Samples:
     return out
 
 
-def idle_noise(samples: Samples, rng: np.random.Generator, level_dbm0: float = IDLE_NOISE_DBM0) -> Samples:
+def idle_noise(samples: Samples, rng: np.random.Generator) -> Samples:
     """Add the noise of an idle line."""
-    sigma = peak_of_dbm0(level_dbm0) / np.sqrt(2)
-    return _saturated(samples + rng.normal(0.0, sigma, len(samples)))
+    return channel.add_idle_noise(samples, IDLE_NOISE_DBM0, rng)
 
 
 def mixed(samples: Samples, background: NDArray[np.floating[Any]], snr_db: float) -> Samples:
@@ -165,38 +163,11 @@ def clock(stimulus: Stimulus, ratio: float) -> Stimulus:
     return Stimulus(channel.clock_error(stimulus.samples, ratio), moved)
 
 
-def slips(stimulus: Stimulus, rng: np.random.Generator, *, every_ms: float = 100.0, length: int = 8) -> Stimulus:
-    """Drop or repeat 8 samples, at a random place in each 100 ms: two clocks without a buffer between them."""
-    step = round(every_ms * 8)
-    pieces: list[Samples] = []
-    places: list[int] = []
-    shifts: list[int] = []
-    at = shift = 0
-    for begin in range(0, len(stimulus.samples) - step, step):
-        place = begin + int(rng.integers(length, step - length))
-        pieces.append(stimulus.samples[at:place])
-        drop = bool(rng.integers(2))
-        at = place + length if drop else place - length
-        shift += -length if drop else length
-        places.append(place)
-        shifts.append(shift)
-    pieces.append(stimulus.samples[at:])
-
-    def moved(sample: int) -> int:
-        index = int(np.searchsorted(places, sample, side="right")) - 1
-        return sample + (shifts[index] if index >= 0 else 0)
-
-    keys = tuple(Key(moved(k.start), moved(k.end), k.digit) for k in stimulus.keys)
-    return Stimulus(np.concatenate(pieces), keys)
-
-
-def impulses(samples: Samples, rng: np.random.Generator, *, per_s: float = 10.0) -> Samples:
-    """Add clicks: ten a second at random places, full scale, either sign, decaying over about 1 ms."""
-    out = samples.astype(np.float64)
-    shape = amplitude_of_db(-3.0) ** np.arange(24)
-    for at in rng.integers(0, len(samples) - len(shape), max(1, round(len(samples) / 8000 * per_s))):
-        out[at : at + len(shape)] += 32767 * rng.choice([-1, 1]) * shape
-    return _saturated(out)
+def slips(stimulus: Stimulus, rng: np.random.Generator, every_ms: float) -> Stimulus:
+    """Drop or repeat 8 samples, at a random place in each `every_ms`; keys move with them."""
+    samples, moves = channel.slip(stimulus.samples, every_ms, rng)
+    moved = [Key(channel.moved(k.start, moves), channel.moved(k.end, moves), k.digit) for k in stimulus.keys]
+    return Stimulus(samples, tuple(moved))
 
 
 def dropouts(stimulus: Stimulus, rng: np.random.Generator, gap_ms: float) -> Stimulus:

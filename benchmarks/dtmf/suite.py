@@ -21,6 +21,7 @@ from benchmarks.dtmf.stimuli import Stimulus
 
 __all__ = (
     "CHUNK",
+    "MISSED",
     "Condition",
     "Count",
     "Options",
@@ -33,6 +34,10 @@ __all__ = (
     "summed",
 )
 
+MISSED = "missed: "
+"Begins the figures that count missed keys by the limit they broke."
+WINDOW = 200
+"Samples of the detector's window, 25 ms: a near miss may begin so much before its key."
 CHUNK = 400
 "Digits of a task at most: its memory stays below some tens of megabytes."
 
@@ -48,6 +53,8 @@ class Options:
     corpus: Path | None = None
     speeds: tuple[float, ...] = (1.0,)
     callgrind: bool = False
+    why: bool = False
+    "Also say which limit our detector's missed keys broke."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +139,20 @@ def heard(spec: str, stimulus: Stimulus) -> tuple[str, Score] | None:
     return detector.name, score(stimulus.keys, found)
 
 
+def _why(spec: str, condition: str, stimulus: Stimulus, scored: Score) -> list[Count]:
+    """Count the limits that missed keys broke: of each key, that of its first near miss."""
+    detector = detectors.make(spec)
+    if not isinstance(detector, detectors.Ours) or scored.heard.all():
+        return []
+    near = detector.near_misses(detectors.cut(stimulus.samples, lost=stimulus.lost))
+    counts = []
+    for key, hit in zip(stimulus.keys, scored.heard, strict=True):
+        if not hit:
+            reason = next((why for at, why in near if key.start - WINDOW <= at < key.end), "nothing like a key")
+            counts.append(Count(condition, detector.name, MISSED + reason, 1))
+    return counts
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A stimulus by its number of digits. With `refused` its keys must not be heard: each report is false."""
@@ -155,7 +176,7 @@ def recall_suite(name: str, title: str, conditions: Callable[[], Mapping[str, Co
                 n=n,
                 chunk=chunk,
                 corpus=options.corpus,
-                extra={"drawn_as": made.drawn_as or condition},
+                extra={"drawn_as": made.drawn_as or condition, "why": options.why},
             )
             for condition, made in conditions().items()
             for chunk, n in enumerate(chunks(options.digits))
@@ -176,6 +197,8 @@ def recall_suite(name: str, title: str, conditions: Callable[[], Mapping[str, Co
             if not condition.refused:
                 counts.append(Count(task.condition, detector, "heard", int(scored.heard.sum())))
             counts.append(Count(task.condition, detector, "inserted", scored.inserted))
+            if task.extra["why"]:
+                counts += _why(spec, task.condition, stimulus, scored)
         return counts
 
     def gather(counts: Sequence[Count]) -> list[Row]:
@@ -188,6 +211,11 @@ def recall_suite(name: str, title: str, conditions: Callable[[], Mapping[str, Co
                 rows.append(Row(figure="inserted", value=figures["inserted"], unit="", **shared))
             else:
                 rows.append(Row(figure="false", value=100 * figures["inserted"] / n, unit="%", **shared))
+            rows += [
+                Row(figure=figure, value=value, unit="", detail=True, **shared)
+                for figure, value in figures.items()
+                if figure.startswith(MISSED)
+            ]
         return rows
 
     return Suite(name=name, title=title, tasks=tasks, run=run, gather=gather)

@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 
 from benchmarks.dtmf import codecs
-from benchmarks.dtmf.detectors import load_spandsp
 from benchmarks.dtmf.errors import DetectorError
+from benchmarks.dtmf.spandsp import load_spandsp
 from benchmarks.dtmf.stimuli import Samples, Stimulus, drawn, idle_noise, keyed, through
 from benchmarks.dtmf.suite import Condition, recall_suite
 from dsp import channel

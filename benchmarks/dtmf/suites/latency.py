@@ -42,15 +42,10 @@ class Probe(Protocol):
 
 class _OursProbe:
     def __init__(self, ours: Ours) -> None:
-        try:
-            self._detector = DtmfDetector(ours.profile, provisional=True)  # type: ignore[call-arg]
-        except TypeError:
-            self._detector = DtmfDetector(ours.profile)
+        self._detector = DtmfDetector(ours.profile, provisional=True)
 
     def feed(self, piece: Samples) -> list[str]:
-        return [
-            getattr(event, "kind", "start" if event.end is None else "end") for event in self._detector.process(piece)
-        ]
+        return [event.kind.value for event in self._detector.process(piece)]
 
 
 class _SpandspProbe:

@@ -16,6 +16,8 @@ __all__ = ("SNR_DB", "SUITE", "conditions")
 
 SNR_DB = (14, 12, 10, 8, 6, 5, 4, 3, 2, 0)
 ON_MS = OFF_MS = 50.0
+SLIP_EVERY_MS = 100.0
+CLICKS_A_SECOND = 10.0
 
 
 def _keys(rng: np.random.Generator, n: int) -> Stimulus:
@@ -60,12 +62,12 @@ def _clip(by_db: float) -> Condition:
 
 
 def _slips(rng: np.random.Generator, n: int, _: Path | None) -> Stimulus:
-    return stimuli.slips(_keys(rng, n), rng)
+    return stimuli.slips(_keys(rng, n), rng, SLIP_EVERY_MS)
 
 
 def _impulses(rng: np.random.Generator, n: int, _: Path | None) -> Stimulus:
     keys = _keys(rng, n)
-    return through(keys, stimuli.impulses(keys.samples, rng))
+    return through(keys, channel.add_impulses(keys.samples, CLICKS_A_SECOND, rng))
 
 
 def _clock(ratio: float) -> Condition:

@@ -257,3 +257,12 @@ def test_counts_of_the_same_name_add_up() -> None:
     counts = [Count("pieces of 5 ms|start", "paytone", "delay", value) for value in (10.0, 30.0)]
     rows = SUITES["latency"].gather(counts)
     assert [row.value for row in rows] == [20.0, 29.0, 30.0]
+
+
+def test_missed_keys_are_told_with_the_limit_they_broke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "r.json"
+    assert main([*TINY, "--suite", "noise", "--why", "--json", str(out)]) == 0
+    (recall,) = rows_of(out, condition="white noise, SNR 0 dB", figure="recall")
+    missed = [row for row in rows_of(out, condition="white noise, SNR 0 dB") if row["figure"].startswith("missed: ")]
+    assert sum(row["value"] for row in missed) == round(16 * (1 - recall["value"] / 100))
+    assert "Missed keys, by the limit they broke" in capsys.readouterr().out
