@@ -36,6 +36,8 @@ def extensions() -> list[Extension]:
     sources = sorted(p for name in PACKAGES for p in glob(f"{name}/**/*.pyx", recursive=True))
     if not sources:
         raise SystemExit("no .pyx found: this would build a wheel without its compiled parts")
+    # A struct that grows changes every module that embeds it: all are built anew when a .pxd changes.
+    declarations = sorted(p for name in PACKAGES for p in glob(f"{name}/**/*.pxd", recursive=True))
     exts = []
     for pyx in sources:
         if ONLY and not pyx.startswith(ONLY):
@@ -43,6 +45,7 @@ def extensions() -> list[Extension]:
         ext = Extension(
             pyx.removesuffix(".pyx").replace(os.sep, "."),
             [pyx],
+            depends=declarations,
             define_macros=TRACE_MACROS if TRACE else [],
             extra_compile_args=CFLAGS,
         )

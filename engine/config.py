@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from dsp.profile import PROFILES
 from engine.errors import ConfigError
 
 __all__ = (
@@ -136,6 +137,15 @@ class MediaConfig(_Table):
     threads: int | None = Field(default=None, ge=1, le=64)
     timeout_s: float = Field(default=60.0, ge=2.0, le=3600.0)
     "Hang up when the caller's media stays away for so long."
+    dtmf_profile: str = "itu_q24"
+    "What counts as an in-band key: a profile of `dsp.profile`."
+
+    @field_validator("dtmf_profile")
+    @classmethod
+    def _dtmf_profile(cls, value: str) -> str:
+        if value not in PROFILES:
+            raise ValueError(f"dtmf_profile wants one of {', '.join(PROFILES)}")
+        return value
 
     @field_validator("ports")
     @classmethod

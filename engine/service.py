@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
 
+from dsp.profile import PROFILES
 from engine.call import Call, CallContext
 from engine.charging import Charging
 from engine.config import Config, secret_from_environment, split_address
@@ -143,6 +144,7 @@ class Engine:
             host=config.media.host or host,
             port_range=config.media.ports,
             threads=config.media.threads,
+            dtmf_profile=PROFILES[config.media.dtmf_profile],
         )
         self.plane.start()
         LATE_TICKS.set_function(lambda: self.plane.statistics().late_ticks)

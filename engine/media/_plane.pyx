@@ -12,7 +12,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from dsp._dtmf cimport DtmfParams, dtmf_default_params
+from dsp._dtmf cimport DtmfParams
 from engine.media._handles cimport LegCore, PlaylistCore
 from engine.media._leg cimport (
     CARRIES_EVENT,
@@ -77,7 +77,7 @@ cdef class ClockThread:
     cdef Schedule schedule
     cdef bint running
 
-    def __cinit__(self, int wake_fd, bytes cname not None):
+    def __cinit__(self, int wake_fd, bytes cname not None, dict detector not None):
         cdef const uint8_t* text = cname
         memset(&self.context, 0, sizeof(TickContext))
         if not ring_init(&self.commands, COMMANDS, sizeof(Command)):
@@ -88,7 +88,7 @@ cdef class ClockThread:
         self.context.events = &self.events
         self.context.n_cname = <int32_t>min(<Py_ssize_t>64, len(cname))
         memcpy(self.context.cname, text, self.context.n_cname)
-        dtmf_default_params(&self.context.detector_params)
+        self.context.detector_params = detector
 
     def __dealloc__(self):
         ring_free(&self.commands)

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import count
 from typing import Literal
 
+from dsp.dtmf import ITU_Q24, DtmfProfile, params
 from engine.errors import MediaError
 from engine.media._handles import LegCore, PlaylistCore
 from engine.media._plane import ClockThread
@@ -230,11 +231,17 @@ class Leg:
 class MediaPlane:
     """All legs of a process.
 
-    `threads` clocks share the legs; by default one for each core but one, and at least one.
+    `threads` clocks share the legs; by default one for each core but one, and at least one. `dtmf_profile` says what
+    counts as an in-band key.
     """
 
     def __init__(
-        self, *, host: str = "127.0.0.1", port_range: tuple[int, int] = (20000, 29999), threads: int | None = None
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port_range: tuple[int, int] = (20000, 29999),
+        threads: int | None = None,
+        dtmf_profile: DtmfProfile = ITU_Q24,
     ) -> None:
         n_threads = threads if threads is not None else max(1, (os.cpu_count() or 1) - 1)
         if n_threads < 1:
@@ -244,7 +251,7 @@ class MediaPlane:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         # RFC 7022 §4.2: a random CNAME for each session tells nobody which machine this is.
         cname = secrets.token_urlsafe(12).encode()
-        self._clocks = [ClockThread(self._fd, cname) for _ in range(n_threads)]
+        self._clocks = [ClockThread(self._fd, cname, params(dtmf_profile)) for _ in range(n_threads)]
         self._legs: dict[int, Leg] = {}
         self._threads: list[threading.Thread] = []
         self._leg_ids = count(1)
