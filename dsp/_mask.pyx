@@ -31,7 +31,7 @@ cdef enum:
     HOP = 40
     RING_MASK = MASK_RING - 1
     FRAME_MASK = MASK_FRAMES - 1
-    RULES = 3
+    RULES = 4
     HOLD_FRAMES = 8  # 40 ms: an echo or what follows a dropout still belongs to the key
     BACK_GAP = 2  # frames without the tones that the way back to the first sample steps over
     FLOOR_WIDTH = 4  # frames whose energy below the band is one draw of its floor
@@ -40,11 +40,12 @@ cdef enum:
 
 # The rules, each by itself enough: frames in a row, least share of energy that the two tones explain, least coherence
 # of their phase from frame to frame, most unsteady energy below the band as a share of that in it.
-# 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise.
-cdef int[3] RULE_FRAMES = [3, 4, 6]
-cdef double[3] RULE_SHARE = [0.88, 0.80, 0.60]
-cdef double[3] RULE_COHERENCE = [0.93, 0.90, 0.88]
-cdef double[3] RULE_BELOW = [1.0, 0.3, 0.25]
+# 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise; 45 ms of tone, perfectly steady, with strong
+# products of distortion. The longest, its filter and a block's wait are 419 samples: within MASK_DELAY.
+cdef int[4] RULE_FRAMES = [3, 4, 6, 8]
+cdef double[4] RULE_SHARE = [0.88, 0.80, 0.60, 0.42]
+cdef double[4] RULE_COHERENCE = [0.93, 0.90, 0.88, 0.98]
+cdef double[4] RULE_BELOW = [1.0, 0.3, 0.25, 0.5]
 cdef double MIN_DBM0 = -43.0  # each tone; 5 dB below what ITU_Q24 takes
 cdef double MAX_DEVIATION = 0.032  # ratio; detectors take 0.0185
 cdef double WIDE_TWIST_DEVIATION = 0.045  # the weaker of two tones 5 dB and more apart is measured less well

@@ -57,14 +57,16 @@ class ToneMask:
     difference. Nothing is allocated per sample; one mask holds about 7 kB.
 
     Taken out: both tones of a key at -35 dBm0 and more, high minus low -12 to +9 dB, off by up to 2.5 %, for 20 ms and
-    more where nothing else is heard. Keys of 40 ms, high minus low -9 to +5 dB, in white noise 8 dB or babble 10 dB
-    below them: one in some 3,000 was missed as a whole; nearer to the noise, more are. Event marks do not miss.
-    What is recognised goes from first to last sample, with interruptions of up to 10 ms and an echo of 30 ms. A single
-    tone is left alone; what lies beside a recognised key in either of its tones goes with it.
+    more where nothing else is heard. What is recognised goes from first to last sample, with gaps of up to 10 ms and an
+    echo of 30 ms. A single tone is left alone; what lies beside a recognised key in either of its tones goes with it.
+
+    Keys can be missed under other sound, and then as a whole. Of 40 ms, high minus low -9 to +5 dB: about 1 in 3,000
+    with babble 10 dB or white noise 8 dB below, 2 in 100 with babble 5 dB or white noise 4 dB below. Event marks do
+    not miss.
 
     Masked stretches last 100 ms at least, always begin with the same phase and have one level. Audio fades over 5 ms
     outside the guard of 10 ms. Where a mark comes too late for a fade, the cut is hard: a click and not a leak.
-    Speech is masked for 2.0 to 2.6 % of its time, music for 3 to 23 %: in doubt it is a key.
+    Speech is masked for 0 to 2.7 % of its time, music for 3 to 24 %: in doubt it is a key.
 
     References
     ----------

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsp.channel import add_echo, add_noise, add_tones, through_alaw, through_ulaw
+from dsp.channel import add_echo, add_noise, add_tones, overdrive, through_alaw, through_ulaw
 from dsp.dtmf import DIGITS, ETSI, HIGH_HZ, ITU_Q24, LOW_HZ, NORTH_AMERICA, DtmfProfile
 from dsp.levels import dbm0_of_peak, peak_of_dbm0
 from dsp.mask import DELAY_SAMPLES, FLAT_TONE_HZ, LEAST_SAMPLES, MaskFill, ToneMask
@@ -149,6 +149,16 @@ def test_a_key_goes_out_of_noise(kind: str, snr_db: float, at_most: int) -> None
         left += bool(masked(x)[at : at + len(made)].any())
     print(f"{kind} {snr_db} dB: {left} of 150 left")
     assert left <= at_most
+
+
+@pytest.mark.parametrize("by_db", [12.0, 40.0])
+def test_a_distorted_key_goes(by_db: float) -> None:
+    rng = np.random.default_rng(23)
+    for digit in DIGITS:
+        at = 2400 + int(rng.integers(0, 40))
+        made = overdrive(key(digit, 100, rng=rng), by_db)
+        x = np.concatenate([np.zeros(at, dtype=np.int16), made, silence(250)])
+        assert not masked(x)[at : at + len(made)].any()
 
 
 @pytest.mark.parametrize("tones", [((50.0, 6000.0),), ((60.0, 6000.0),), ((350.0, 3000.0), (440.0, 3000.0))])
@@ -391,3 +401,19 @@ def test_speech_comes_through_nearly_whole(corpus: str) -> None:
     share = mask.masked_samples / mask.position
     print(f"{corpus}: {share:.2%} masked")
     assert share < 0.03
+
+
+def test_of_recorded_keys_none_is_found_behind_the_mask() -> None:
+    soundfile = pytest.importorskip("soundfile")
+    files = sorted((SHARED / "corpora" / "real").glob("*.flac"))
+    if not files:
+        pytest.skip("the development corpora are not beside the repository")
+    before = after = 0
+    for path in files:
+        audio, rate_hz = soundfile.read(path, dtype="int16", always_2d=True)
+        x = resample(np.ascontiguousarray(audio[:, 0]), rate_hz, 8000)
+        before += len(digits(detect(x)))
+        after += len(digits(detect(masked(x, fill=MaskFill.TONE))))
+    print(f"{before} keys before, {after} behind")
+    assert before > 200
+    assert after == 0
