@@ -27,6 +27,7 @@ cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile
     double min_signal_to_floor
     double min_score
     int windows_to_confirm
+    int min_tone_samples
     int pause_blocks
     int max_lost_samples
     int provisional
@@ -89,6 +90,7 @@ cdef struct DtmfState:
     int candidate
     int candidate_windows
     double candidate_score  # the least of its windows
+    int cut  # 1: a loss came while it was followed
     int digit
     int64_t start
     int64_t end

@@ -78,13 +78,13 @@ cdef enum:
 cdef enum:
     MISS, HIT, HIT_AGAIN, HIT_ENOUGH, PRESENT, ABSENT, GAP, LOSS
 cdef enum:
-    NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END
+    NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END, CUT
 cdef uint8_t[3][8] NEXT_STATE
 cdef uint8_t[3][8] ACTION
 if (
     [*State] != [IDLE, MAYBE, HELD]
     or [*_Input] != [MISS, HIT, HIT_AGAIN, HIT_ENOUGH, PRESENT, ABSENT, GAP, LOSS]
-    or [*_Action] != [NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END]
+    or [*_Action] != [NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END, CUT]
 ):
     raise ImportError("dsp._dtmf and dsp.debounce number their members differently")
 for _state in State:
@@ -119,6 +119,7 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.min_signal_to_floor = 1.25
     params.min_score = 2.0
     params.windows_to_confirm = 2
+    params.min_tone_samples = 208
     params.pause_blocks = 4
     params.max_lost_samples = 480
     params.provisional = 0
@@ -316,15 +317,40 @@ cdef int _held(DtmfState* state) noexcept nogil:
     return PRESENT if there else ABSENT
 
 
-cdef void _arm(DtmfState* state, const ToneWindow* w, int64_t block_start) noexcept nogil:
+cdef void _follow(DtmfState* state, const TonePair* pair, const ToneWindow* w, int64_t block_start) noexcept nogil:
+    """Take down what the newest window shows of the candidate."""
+    state.heard = w[0]
+    state.low_bin = w.low_bin
+    state.high_bin = w.high_bin
+    state.low_peak = pair.low_peak
+    state.high_peak = pair.high_peak
+    tone_mix(&state.mix, pair.low_omega, pair.high_omega, w.low_bin, w.high_bin)
+    state.end = block_start + TONE_BLOCK
+    state.candidate_windows += 1
+    state.candidate_score = min(state.candidate_score, state.score)
+
+
+cdef void _arm(DtmfState* state, const TonePair* pair, const ToneWindow* w, int64_t block_start) noexcept nogil:
     """Follow a digit that one window has shown, and date its start by the blocks that hold its tones in part."""
     cdef double part = 1 - min(w.first, 1.0) - (w.before if w.before > BEFORE_NOISE else 0)
     state.candidate = w.digit
-    state.candidate_windows = 1
+    state.candidate_windows = 0
     state.candidate_score = state.score
     state.candidate_start = block_start + <int64_t>(TONE_BLOCK * (1 - TONE_BLOCKS - w.age + part))
     if state.candidate_start < 0:
         state.candidate_start = 0
+    state.absent = 0
+    state.lost = 0
+    _follow(state, pair, w, block_start)
+
+
+cdef int _heard_enough(const DtmfState* state, int64_t end) noexcept nogil:
+    """Say whether the windows so far, to sample `end`, confirm the candidate. A key that a loss cuts needs less."""
+    cdef int needed = state.params.windows_to_confirm
+    if state.cut or (state.analysis.cold and state.analysis.valid <= TONE_BLOCKS + 1):
+        return state.candidate_windows + 1 >= needed
+    end -= <int64_t>(TONE_BLOCK * (1 - min(state.heard.last, 1.0)))
+    return state.candidate_windows >= needed and end - state.candidate_start >= state.params.min_tone_samples
 
 
 cdef void _emit(
@@ -364,41 +390,37 @@ cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int m
     block_start = state.analysis.done - TONE_BLOCK - TONE_DELAY
     if state.state == HELD:
         what = _held(state)
+    elif state.cut:  # first of all, the key that was followed when the loss came
+        digit = state.candidate
+        what = HIT_ENOUGH
     else:
         digit = _window(state, &pair, &window)
         if digit < 0:
             what = MISS
-        elif state.state == IDLE or digit != state.candidate:
-            what = HIT
-        elif state.candidate_windows + 1 < state.params.windows_to_confirm:
-            what = HIT_AGAIN
         else:
-            what = HIT_ENOUGH
+            if state.state == IDLE or digit != state.candidate:
+                _arm(state, &pair, &window, block_start)
+                what = HIT
+            else:
+                _follow(state, &pair, &window, block_start)
+                what = HIT_AGAIN
+            if _heard_enough(state, block_start + TONE_BLOCK):
+                what = HIT_ENOUGH
     action = ACTION[state.state][what]
     state.state = NEXT_STATE[state.state][what]
-    if action == ARM:
-        _arm(state, &window, block_start)
-    elif action == COUNT:
-        state.candidate_windows += 1
-        state.candidate_score = min(state.candidate_score, state.score)
-    elif action == START:
-        state.candidate_score = min(state.candidate_score, state.score)
-        state.missed_reason = STARTED
+    if action == START:
         if state.shown >= 0 and KEY_CODE[state.shown] != digit:
             _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.candidate_start, -1, out, max_out, count)
         state.shown = -1
+        state.missed_reason = STARTED
         state.digit = digit
         state.start = state.candidate_start
-        state.end = block_start + TONE_BLOCK
-        state.absent = 0
-        state.lost = 0
-        state.heard = window
-        state.low_bin = window.low_bin
-        state.high_bin = window.high_bin
-        state.low_peak = pair.low_peak
-        state.high_peak = pair.high_peak
-        tone_mix(&state.mix, pair.low_omega, pair.high_omega, state.low_bin, state.high_bin)
         _emit(state, DTMF_START, digit, state.start, -1, out, max_out, count)
+        if state.cut:
+            state.cut = 0
+            if _held(state) == GAP:
+                state.state = NEXT_STATE[HELD][GAP]
+                _emit(state, DTMF_END, digit, state.start, state.end, out, max_out, count)
     elif action == HOLD:
         state.end = block_start + TONE_BLOCK
         state.absent = 0
@@ -493,7 +515,11 @@ cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
     state.known = 0
     state.gap = 1
     state.gate_key = -1
-    state.state = NEXT_STATE[state.state][LOSS]
+    if ACTION[state.state][LOSS] == CUT:
+        state.cut = 1
+        if not _heard_enough(state, 0):
+            state.cut = 0
+            state.state = IDLE
     analysis_lost(&state.analysis, state.position)
 
 

@@ -7,6 +7,7 @@ from dsp._tonefit cimport TonePair
 cdef struct ToneAnalysis:  # of 5 ms blocks; rings are indexed by block
     int64_t done  # samples of input up to the end of the newest block
     int warm  # 0 until the filter has a block of history
+    int cold  # 1: what came before the valid blocks was lost
     int newest
     int valid  # blocks that have no gap between them, at most TONE_RING
     int rows  # blocks in the rings, those before a gap included
@@ -47,11 +48,12 @@ cdef struct ToneWindow:
     # window, and of the energy. Near 0 when a pause came before; 0 when nothing is known.
     double both_before
     double energy_before
-    # Where the tones began: whole blocks before the window that hold both, amplitude in the first of all these blocks
-    # and in the one before it, over that in the window.
+    # Where the tones begin and end: whole blocks before the window that hold both; amplitude in the first of all these
+    # blocks, in the one before it and in the window's last, over that in the window.
     int age
     double first
     double before
+    double last
 
 # Begin at sample `position` of the input. history: 40 samples before it, NULL where nothing is known; cold: they were
 # lost, and the first block only becomes history. Otherwise they were silence.
@@ -66,5 +68,5 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
 cdef int window_fit(
     const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
 ) noexcept nogil
-# Fill flat_min, flat_max, both_before, energy_before, age, first, before.
+# Fill flat_min, flat_max, both_before, energy_before, age, first, before, last.
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil

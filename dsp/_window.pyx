@@ -45,6 +45,7 @@ cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* histo
     a.rows = 0
     a.newest = TONE_RING - 1
     a.warm = not cold
+    a.cold = cold
     for i in range(TONE_HISTORY):
         a.x[i] = history[i] if history else 0
 
@@ -72,6 +73,7 @@ cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil:
     a.done = position
     a.valid = 0
     a.warm = 0
+    a.cold = 1
 
 
 cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil:
@@ -175,6 +177,8 @@ cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) 
     row = (a.newest - TONE_BLOCKS + 1) & (TONE_RING - 1)
     tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
     out.first = min(low / pair.low_peak, high / pair.high_peak)
+    tone_amplitudes(&mix, &a.bank[16 * a.newest], out.low_bin, out.high_bin, &low, &high)
+    out.last = min(low / pair.low_peak, high / pair.high_peak)
     for i in range(back if back < BEFORE_MOST else BEFORE_MOST):
         row = (a.newest - TONE_BLOCKS - i) & (TONE_RING - 1)
         tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)

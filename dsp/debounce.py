@@ -5,7 +5,8 @@ Laws:
 1. A key starts when ``windows_to_confirm`` windows in a row agree, and ends when its tones were absent for
    ``pause_blocks`` blocks; a shorter absence is a drop-out (ITU-T Q.24: an interruption of 10 ms).
 2. While a key is held only its own tones matter, so a drifting level cannot start it again.
-3. A loss never starts a key and hides no more than ``max_lost_samples`` of one.
+3. A key that a loss has cut needs one window less: it was longer than what arrived. A loss hides no more than
+   ``max_lost_samples`` of a key.
 
 `dsp._dtmf` copies the table into arrays when it is imported and runs from those.
 """
@@ -51,16 +52,18 @@ class Action(IntEnum):
     HOLD = 5
     WAIT = 6
     END = 7
+    CUT = 8
 
 
 TRANSITIONS: Mapping[tuple[State, Input], tuple[State, Action]] = MappingProxyType(
     {
         (State.IDLE, Input.HIT): (State.MAYBE, Action.ARM),
+        (State.IDLE, Input.HIT_ENOUGH): (State.HELD, Action.START),  # right behind a loss, or one window is enough
         (State.MAYBE, Input.HIT): (State.MAYBE, Action.ARM),  # another digit than the one being followed
         (State.MAYBE, Input.HIT_AGAIN): (State.MAYBE, Action.COUNT),
         (State.MAYBE, Input.HIT_ENOUGH): (State.HELD, Action.START),
         (State.MAYBE, Input.MISS): (State.IDLE, Action.DROP),
-        (State.MAYBE, Input.LOSS): (State.IDLE, Action.DROP),
+        (State.MAYBE, Input.LOSS): (State.MAYBE, Action.CUT),
         (State.HELD, Input.PRESENT): (State.HELD, Action.HOLD),
         (State.HELD, Input.ABSENT): (State.HELD, Action.WAIT),
         (State.HELD, Input.GAP): (State.IDLE, Action.END),
@@ -73,7 +76,6 @@ IGNORED: frozenset[tuple[State, Input]] = frozenset(
         (State.HELD, Input.LOSS),  # counted by dtmf_lost; the next block says PRESENT or GAP
         # Not produced: windows are judged only while no key is held, presence only while one is.
         (State.IDLE, Input.HIT_AGAIN),
-        (State.IDLE, Input.HIT_ENOUGH),
         (State.IDLE, Input.PRESENT),
         (State.IDLE, Input.ABSENT),
         (State.IDLE, Input.GAP),

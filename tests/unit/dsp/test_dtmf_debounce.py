@@ -21,7 +21,7 @@ def test_every_pair_is_in_the_table_or_ignored_and_never_both() -> None:
 def test_a_key_starts_and_ends_in_one_place_each() -> None:
     starts = [pair for pair, (_, action) in TRANSITIONS.items() if action is Action.START]
     ends = [pair for pair, (_, action) in TRANSITIONS.items() if action is Action.END]
-    assert starts == [(State.MAYBE, Input.HIT_ENOUGH)]
+    assert starts == [(State.IDLE, Input.HIT_ENOUGH), (State.MAYBE, Input.HIT_ENOUGH)]
     assert ends == [(State.HELD, Input.GAP)]
     assert all(
         (after is State.HELD) == (action in (Action.START, Action.HOLD, Action.WAIT))
@@ -64,18 +64,47 @@ def test_another_digit_without_a_pause_is_another_key() -> None:
     assert kinds == [1, 2, 1, 2]
 
 
-def test_a_loss_in_maybe_drops_the_candidate() -> None:
-    detector = Detector(default_params())
-    samples = np.concatenate([silence(60), key("5", 200)])
-    states = []
+def until_maybe(detector: Detector, samples: Samples) -> int:
+    """Feed blocks until the debounce follows a candidate; return how many samples it took."""
     for at in range(0, len(samples), 40):
         assert detector.process(samples[at : at + 40]) == []
-        states.append(detector.state)
         if detector.state is State.MAYBE:
-            break
-    detector.lost(1)
-    states.append(detector.state)
-    assert states[-2:] == [State.MAYBE, State.IDLE]
+            return at + 40
+    raise AssertionError("no candidate")
+
+
+def test_a_key_that_a_loss_cuts_needs_one_window_less() -> None:
+    detector = Detector(default_params())
+    samples = np.concatenate([silence(60), key("5", 200)])
+    at = until_maybe(detector, samples)
+    detector.lost(160)
+    assert detector.state is State.MAYBE
+    events = detector.process(np.concatenate([samples[at + 160 :], silence(60)]))
+    assert [event[0] for event in events] == [1, 2]
+    assert events[1][3] - events[1][2] == pytest.approx(1600, abs=60)
+
+
+def test_a_key_that_ends_in_the_loss_is_heard_too() -> None:
+    detector = Detector(default_params())
+    until_maybe(detector, np.concatenate([silence(60), key("5", 200)]))
+    detector.lost(160)
+    assert [event[0] for event in detector.process(silence(200))] == [1, 2]
+
+
+def test_a_key_that_begins_in_a_loss_needs_one_window_less() -> None:
+    for length, heard in ((160, False), (240, True)):
+        detector = Detector(default_params())
+        detector.process(silence(400))
+        detector.lost(160)
+        events = detector.process(np.concatenate([key("5", length / 8), silence(200)]))
+        assert [event[0] for event in events] == ([1, 2] if heard else []), length
+
+
+def test_where_three_windows_are_wanted_one_and_a_loss_are_too_few() -> None:
+    detector = Detector({**default_params(), "windows_to_confirm": 3})
+    until_maybe(detector, np.concatenate([silence(60), key("5", 200)]))
+    detector.lost(160)
+    assert detector.state is State.IDLE
 
 
 def test_a_held_key_is_held_over_a_short_loss() -> None:
