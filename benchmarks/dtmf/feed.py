@@ -17,11 +17,11 @@ from benchmarks.dtmf.errors import DetectorError
 from benchmarks.dtmf.spandsp import load_spandsp
 from dsp.dtmf import PROFILES, DtmfBank, DtmfDetector
 
-__all__ = ("feed_bank", "feeder", "main")
+__all__ = ("Feed", "feed_bank", "feeder", "main")
 
 Samples = NDArray[np.int16]
-Feed = Callable[[Samples, int], None]
-"Takes all of the audio, in pieces of so many samples."
+Feed = Callable[[Samples, int, int], None]
+"Takes audio in pieces: the audio, samples from piece to piece, samples of each (0: the calls alone)."
 
 
 def feeder(spec: str) -> Feed:
@@ -40,10 +40,10 @@ def feeder(spec: str) -> Feed:
 def _ours(profile: str) -> Feed:
     chosen = PROFILES[profile]
 
-    def feed(samples: Samples, piece: int) -> None:
+    def feed(samples: Samples, piece: int, take: int) -> None:
         process = DtmfDetector(chosen).process
         for at in range(0, len(samples) - piece + 1, piece):
-            process(samples[at : at + piece])
+            process(samples[at : at + take])
 
     return feed
 
@@ -51,11 +51,11 @@ def _ours(profile: str) -> Feed:
 def _spandsp() -> Feed:
     library = load_spandsp()
 
-    def feed(samples: Samples, piece: int) -> None:
+    def feed(samples: Samples, piece: int, take: int) -> None:
         receiver = library.dtmf_rx_init(None, None, None)
         base, process = samples.ctypes.data, library.dtmf_rx
         for at in range(0, len(samples) - piece + 1, piece):
-            process(receiver, base + 2 * at, piece)
+            process(receiver, base + 2 * at, take)
         library.dtmf_rx_free(receiver)
 
     return feed
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> int:
     samples = np.load(Path(path))
     feed = feeder(spec)
     for _ in range(int(passes)):
-        feed(samples, int(piece))
+        feed(samples, int(piece), int(piece))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,12 +15,14 @@ from benchmarks.dtmf.errors import MissingExtra
 from benchmarks.dtmf.report import Report
 from benchmarks.dtmf.suite import Row
 from benchmarks.dtmf.suites.q24 import MAP_OFFSETS, MAP_TWISTS_DB
+from benchmarks.dtmf.suites.throughput import PIECES
 
 __all__ = ("draw", "need_matplotlib")
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 "Okabe and Ito: told apart by everyone."
 DPI = 130
+SHORT, LONG = (f"pieces of {n}" for n in PIECES)
 
 
 def need_matplotlib() -> None:
@@ -137,7 +139,7 @@ def _bars(
 ) -> Any:
     shown = [name for name in names if any(name in row for row in table.values())]
     height = 0.8 / len(shown)
-    figure, axes = plt.subplots(figsize=(8, 1.4 + (0.16 + 0.2 * len(shown)) * len(table)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 1.4 + (0.12 + 0.16 * len(shown)) * len(table)), layout="constrained")
     for index, name in enumerate(shown):
         at = [i + (index - (len(shown) - 1) / 2) * height for i in range(len(table))]
         values = [row.get(name, np.nan) for row in table.values()]
@@ -145,7 +147,7 @@ def _bars(
         texts = ["" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
         axes.bar_label(bars, texts, padding=3, fontsize=7)
     axes.set_yticks(range(len(table)), list(table))
-    axes.invert_yaxis()
+    axes.set_ylim(len(table) - 0.5, -0.5)
     axes.set_xlabel(label)
     axes.set_xlim(right=1.1 * max(1e-9, axes.get_xlim()[1]))
     axes.set_title(title, loc="left")
@@ -178,17 +180,11 @@ def _talkoff(plt: Any, rows: Sequence[Row], names: Sequence[str]) -> Any:
 def _throughput(plt: Any, rows: Sequence[Row], names: Sequence[str]) -> Any:
     table: dict[str, dict[str, float]] = {}
     for row in rows:
-        if row.suite == "throughput" and row.figure == "Msamples/s" and row.value is not None:
-            table.setdefault(row.condition, {})[row.detector] = row.value
+        if row.suite != "throughput" or row.figure != "Msamples/s" or row.value is None:
+            continue
+        if SHORT not in row.condition:
+            table.setdefault(row.condition.removesuffix(f", {LONG}"), {})[row.detector] = row.value
     if not table:
         return None
-    title = "Throughput on one core (8,000 samples are a second of a call)"
-    return _bars(plt, dict(_ordered(table)), names, title=title, label="Msamples/s of CPU time", digits=0)
-
-
-def _ordered(table: dict[str, dict[str, float]]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield single streams first, then banks."""
-    for wanted in ("pieces of 160", "pieces of 8000", "bank"):
-        for name, row in table.items():
-            if wanted in name:
-                yield name, row
+    title = "Throughput of one core, in pieces of 8,000 samples"
+    return _bars(plt, table, names, title=title, label="Msamples/s of CPU time", digits=0)

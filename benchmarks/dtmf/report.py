@@ -65,8 +65,9 @@ def machine() -> dict[str, str]:
 
 def write_json(report: Report, out: TextIO) -> None:
     """Write everything."""
-    json.dump({"format": FORMAT} | asdict(report), out, indent=1)
-    out.write("\n")
+    head = {"format": FORMAT} | asdict(report)
+    rows = ",\n".join(json.dumps(row) for row in head.pop("rows"))  # a line each: a new run differs where it does
+    out.write(json.dumps(head, indent=1).removesuffix("\n}") + f',\n "rows": [\n{rows}\n]}}\n')
 
 
 def load(path: Path) -> Report:
