@@ -68,7 +68,7 @@ cdef struct DtmfState:
     int gate_key  # of the last block when it passed, else -1
     int shown  # provisional key, or -1
     int credit  # fits that hostile audio may still have, in halves
-    float last_band
+    float[8] bands  # energies in the band, of the blocks in the ring
     float last_below
     # Energy floors by minimum statistics, of two blocks, in the band and below it: the slot of 250 ms that is being
     # filled, the three before it, and the least of those.

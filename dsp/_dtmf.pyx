@@ -63,6 +63,10 @@ cdef double GATE_SHARE = 0.6
 cdef double GATE_MARGIN_DB = 3.0
 # And a window of 25 ms is worth a fit with this much.
 cdef double WINDOW_SHARE = 0.5
+# The coarse frequencies are good to this (ratio), at an SNR of 4 dB.
+cdef double COARSE_ERROR = 0.0125
+# In the 60 ms before two blocks that could be a key some block is quieter than this part of the second.
+cdef float QUIETER = <float>0.5
 # From the front end's unit (a 128th of the block's sum of squares) to a window of TONE_WINDOW samples, from two blocks.
 cdef double GATE_TO_WINDOW = 128.0 * 200.0 / 160.0
 cdef double GATE_SINE = 0.3125  # a sine of peak 1 in the front end's unit
@@ -115,7 +119,7 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.max_high_minus_low_db = 9.0
     params.frequency_tolerance = 0.0195
     params.max_residual = 0.6
-    params.max_amplitude_step = 0.65
+    params.max_amplitude_step = 0.8
     params.min_signal_to_floor = 1.25
     params.min_score = 2.0
     params.windows_to_confirm = 2
@@ -139,6 +143,7 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
     state.limits.min_power = peak * peak
     state.limits.min_signal_to_floor = params.min_signal_to_floor
     state.limits.share = WINDOW_SHARE
+    state.limits.coarse = params.frequency_tolerance + COARSE_ERROR
     state.gate_twist[0] = <float>_power(params.min_high_minus_low_db - GATE_MARGIN_DB)
     state.gate_twist[1] = <float>_power(params.max_high_minus_low_db + GATE_MARGIN_DB)
     state.gate_least = <float>(0.5 * GATE_SINE * peak * peak) * GATE_UNIT
@@ -207,6 +212,17 @@ cdef inline int _gate_key(const DtmfState* state, const GateBlock* block, float 
     ):
         return -1
     return 4 * _strongest(&block.bins[0]) + _strongest(&block.bins[4])
+
+
+cdef int _out_of_quiet(const DtmfState* state, float band) noexcept nogil:
+    """Say whether a quieter block came before the last two; true when too little is known."""
+    cdef int i
+    if state.known < HIST_BLOCKS:
+        return 1
+    for i in range(2, HIST_BLOCKS):
+        if state.bands[(state.head - i) & (HIST_BLOCKS - 1)] < QUIETER * band:
+            return 1
+    return 0
 
 
 cdef int _verdict(
@@ -456,8 +472,8 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     state.known += state.known < HIST_BLOCKS
     key = _gate_key(state, &block, band)
     if state.state == IDLE and state.known > 1:
-        _track_floor(state, band + state.last_band, block.below + state.last_below)
-    state.last_band = band
+        _track_floor(state, band + state.bands[(state.head - 1) & (HIST_BLOCKS - 1)], block.below + state.last_below)
+    state.bands[state.head] = band
     state.last_below = block.below
     again = key >= 0 and key == state.gate_key
     state.gate_key = key
@@ -475,7 +491,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
                 state.shown = -1
             if state.params.near_misses and KEY < state.missed_reason <= TOO_SHORT:
                 _emit(state, DTMF_NEAR_MISS, state.missed_digit, state.missed_at, -1, out, max_out, count)
-    elif again:
+    elif again and _out_of_quiet(state, band):
         state.quiet = 0
         state.missed_reason = KEY
         _take_floors(state)

@@ -25,6 +25,7 @@ cdef struct ToneLimits:
     double min_power  # squared peak that each tone needs
     double min_signal_to_floor
     double share  # of the energy that the strongest low and the strongest high bin must have
+    double coarse  # deviation (ratio) beyond which no fit is tried
 
 # A window of 25 ms once two tones are fitted to it. Energies are shares of the tones' energy.
 cdef struct ToneWindow:

@@ -34,8 +34,8 @@ cdef enum:
 cdef double GATE_FLAT = 0.04
 # A tone was there in a block that has this part of its amplitude.
 cdef double THERE = 0.5
-# Coarse frequencies further off than this (ratio) cannot end within any tolerance allowed by DtmfProfile.
-cdef double COARSE_TOLERANCE = 0.045
+# In the 30 ms before a key some block is quieter than this part of it, however loud the voices around it.
+cdef double QUIETER = 0.6
 
 
 cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* history, int cold) noexcept nogil:
@@ -93,6 +93,12 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
             power[k] += a.power[TONE_BINS * row + k]
     if least < GATE_FLAT * energy:
         return 0
+    if a.valid >= TONE_BLOCKS + BEFORE_BLOCKS:
+        least = a.energy[(a.newest - TONE_BLOCKS) & (TONE_RING - 1)]
+        for i in range(1, BEFORE_BLOCKS):
+            least = min(least, a.energy[(a.newest - TONE_BLOCKS - i) & (TONE_RING - 1)])
+        if least * TONE_BLOCKS > QUIETER * energy:
+            return 0
     bins[0] = 0
     bins[1] = 4
     for k in range(1, 4):
@@ -129,9 +135,9 @@ cdef int window_fit(
     cdef double energy_raw = 0, low, high, tones
     cdef int i, row
     tone_coarse(a.bank, a.newest, bins[0], bins[1], pair)
-    if fabs(_offset(pair.low_omega, 0, &out.low_bin)) > COARSE_TOLERANCE:
+    if fabs(_offset(pair.low_omega, 0, &out.low_bin)) > limits.coarse:
         return 0
-    if fabs(_offset(pair.high_omega, 4, &out.high_bin)) > COARSE_TOLERANCE:
+    if fabs(_offset(pair.high_omega, 4, &out.high_bin)) > limits.coarse:
         return 0
     for i in range(TONE_BLOCKS):
         row = (a.newest - TONE_BLOCKS + 1 + i) & (TONE_RING - 1)

@@ -31,8 +31,8 @@ class DtmfProfile:
     "Accepted deviation (ratio). Q.24 (AT&T): 1.5 % accepted, 3.5 % refused; NTT 1.8 %, 3.0 %."
     max_residual: float = 0.6
     "Largest energy that the tones leave unexplained, over theirs. Choice: noise at 4 dB leaves 0.4, clipping 0.2."
-    max_amplitude_step: float = 0.65
-    "Largest change of a tone's amplitude (ratio) between 5 ms and 25 ms. Choice: GSM full rate makes steps of 0.6."
+    max_amplitude_step: float = 0.8
+    "Largest change of a tone's amplitude (ratio) between 5 ms and 25 ms. Choice: GSM full rate makes steps of 0.7."
     min_signal_to_floor: float = 1.25
     "Least ratio of the tones' energy to the steady floor: 1 dB."
     min_score: float = 2.0
@@ -81,7 +81,7 @@ SENSITIVE = DtmfProfile(
     max_high_minus_low_db=12.0,
     frequency_tolerance=0.03,
     max_residual=1.0,
-    max_amplitude_step=0.9,
+    max_amplitude_step=0.95,
     min_signal_to_floor=1.0,
     min_score=-2.0,
     windows_to_confirm=1,
