@@ -75,7 +75,7 @@ $(VENV)/.bench: $(VENV)/.built
 	| $(BIN)/python -m pip install --quiet --requirement /dev/stdin
 	@touch $@
 
-bench: $(VENV)/.bench  ## Measure the detector beside others into benchmarks/results (20 minutes), then calls
+bench: $(VENV)/.bench  ## Measure the detector beside others into benchmarks/results (5 minutes), then calls
 	nice $(BIN)/python -m benchmarks.dtmf --out benchmarks/results --speeds $(SPEEDS) \
 	$(if $(CORPUS),--corpus $(CORPUS)) $(if $(shell command -v valgrind),--callgrind) $(ARGS)
 	$(BIN)/python -m benchmarks.calls
