@@ -118,10 +118,10 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.min_high_minus_low_db = -12.0
     params.max_high_minus_low_db = 9.0
     params.frequency_tolerance = 0.0195
-    params.max_residual = 0.6
+    params.max_residual = 1.0
     params.max_amplitude_step = 0.8
     params.min_signal_to_floor = 1.25
-    params.min_score = 2.0
+    params.min_score = 2.75
     params.windows_to_confirm = 2
     params.min_tone_samples = 208
     params.pause_blocks = 4

@@ -45,6 +45,8 @@ cdef void tone_mix(ToneMix* mix, double low_omega, double high_omega, int low_bi
 cdef void tone_amplitudes(
     const ToneMix* mix, const float* row, int low_bin, int high_bin, double* low, double* high
 ) noexcept nogil
+# Choose, among the four bins of the weaker tone's group, the one that is strongest without the stronger tone's share.
+cdef int tone_weaker_bin(const float* ring, int newest, int strong_bin) noexcept nogil
 # Coarse frequencies from the phase steps between blocks; ring is [TONE_RING][16], newest the last row of the window.
 cdef void tone_coarse(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil
 # Fit two tones near pair.low_omega, pair.high_omega to TONE_WINDOW samples; 0 when they cannot be told apart.

@@ -155,6 +155,10 @@ cdef double MIN_APART = 0.05
 cdef double SINGULAR = 1e-6
 
 
+cdef ToneMix KEY_MIX[16]  # for tones on the bins
+cdef double STEP_C[8]  # cos and sin of the phase that a tone on the bin advances in a block
+cdef double STEP_S[8]
+
 KEY_CODES = (1, 2, 3, 12, 4, 5, 6, 13, 7, 8, 9, 14, 10, 0, 11, 15)
 
 
@@ -173,7 +177,11 @@ cdef void _fill_tables() noexcept:
             sines[8 * i + k] = <float>sin(BIN_OMEGA[k] * (i + 0.5))
         BIN_GAIN[k] = <float>gain
     paytone_set_tables(cosines, sines)
+    for k in range(8):
+        STEP_C[k] = cos(TONE_BLOCK * BIN_OMEGA[k])
+        STEP_S[k] = sin(TONE_BLOCK * BIN_OMEGA[k])
     for i in range(16):
+        tone_mix(&KEY_MIX[i], BIN_OMEGA[i // 4], BIN_OMEGA[4 + i % 4], i // 4, 4 + i % 4)
         KEY_CODE[i] = KEY_CODES[i]
         CODE_KEY[<int>KEY_CODES[i]] = i
 
@@ -220,48 +228,66 @@ cdef void tone_amplitudes(
     high[0] = sqrt(re * re + im * im)
 
 
-cdef double _phase_step(const double* re, const double* im, double omega) noexcept nogil:
-    """Frequency of a tone in `TONE_BLOCKS` block spectra taken at `omega`."""
-    cdef double x = 0, y = 0, c, s
-    cdef int i
-    for i in range(TONE_BLOCKS - 1):
-        x += re[i + 1] * re[i] + im[i + 1] * im[i]
-        y += im[i + 1] * re[i] - re[i + 1] * im[i]
-    c = cos(TONE_BLOCK * omega)
-    s = sin(TONE_BLOCK * omega)
-    return omega + atan2(y * c - x * s, x * c + y * s) / TONE_BLOCK
+cdef int tone_weaker_bin(const float* ring, int newest, int strong_bin) noexcept nogil:
+    cdef const ToneMix* mix
+    cdef const float* row
+    cdef double power, most = -1, re, im
+    cdef int i, k, weak, best = 0, first = 0 if strong_bin >= 4 else 4
+    for k in range(4):
+        weak = first + k
+        mix = &KEY_MIX[4 * k + strong_bin - 4] if strong_bin >= 4 else &KEY_MIX[4 * strong_bin + k]
+        power = 0
+        for i in range(TONE_BLOCKS):
+            row = &ring[((newest - i) & (TONE_RING - 1)) * 16]
+            if strong_bin >= 4:
+                re = mix.re[0] * row[weak] + mix.re[1] * row[strong_bin]
+                im = mix.im[0] * row[8 + weak] + mix.im[1] * row[8 + strong_bin]
+            else:
+                re = mix.re[2] * row[strong_bin] + mix.re[3] * row[weak]
+                im = mix.im[2] * row[8 + strong_bin] + mix.im[3] * row[8 + weak]
+            power += re * re + im * im
+        if power > most:
+            most = power
+            best = weak
+    return best
 
 
 cdef void tone_coarse(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil:
-    cdef double[2][5] re
-    cdef double[2][5] im
-    cdef double[2] power = [0, 0]
-    cdef double[2] omega
-    cdef int[2] bins = [low_bin, high_bin]
-    cdef int i, t, row, strong, weak
-    cdef double leak
+    cdef const ToneMix* mix = &KEY_MIX[4 * low_bin + high_bin - 4]
+    cdef const float* row
+    cdef double[2] re
+    cdef double[2] im
+    cdef double[2] last_re
+    cdef double[2] last_im
+    cdef double[2] x = [0, 0]
+    cdef double[2] y = [0, 0]
+    cdef double a, b, c, d
+    cdef int i, t, k
     for i in range(TONE_BLOCKS):
-        row = ((newest - TONE_BLOCKS + 1 + i) & (TONE_RING - 1)) * 16
+        row = &ring[((newest - TONE_BLOCKS + 1 + i) & (TONE_RING - 1)) * 16]
+        a = row[low_bin]
+        b = row[high_bin]
+        c = row[8 + low_bin]
+        d = row[8 + high_bin]
+        # Each tone by itself: neither the other's side lobe nor its own negative frequency is left in it.
+        re[0] = mix.re[0] * a + mix.re[1] * b
+        re[1] = mix.re[2] * a + mix.re[3] * b
+        im[0] = mix.im[0] * c + mix.im[1] * d
+        im[1] = mix.im[2] * c + mix.im[3] * d
         for t in range(2):
-            re[t][i] = ring[row + bins[t]]
-            im[t][i] = ring[row + 8 + bins[t]]
-            power[t] += re[t][i] * re[t][i] + im[t][i] * im[t][i]
-    strong = 1 if power[1] > power[0] else 0
-    weak = 1 - strong
-    omega[strong] = _phase_step(re[strong], im[strong], BIN_OMEGA[bins[strong]])
-    # A strong tone's side lobe can hide a weak one in the other group: take it out before measuring the weak one.
-    leak = _response(omega[strong] - BIN_OMEGA[bins[weak]]) / _response(omega[strong] - BIN_OMEGA[bins[strong]])
-    for i in range(TONE_BLOCKS):
-        re[weak][i] -= leak * re[strong][i]
-        im[weak][i] -= leak * im[strong][i]
-    omega[weak] = _phase_step(re[weak], im[weak], BIN_OMEGA[bins[weak]])
-    leak = _response(omega[weak] - BIN_OMEGA[bins[strong]]) / _response(omega[weak] - BIN_OMEGA[bins[weak]])
-    for i in range(TONE_BLOCKS):
-        re[strong][i] -= leak * re[weak][i]
-        im[strong][i] -= leak * im[weak][i]
-    omega[strong] = _phase_step(re[strong], im[strong], BIN_OMEGA[bins[strong]])
-    pair.low_omega = omega[0]
-    pair.high_omega = omega[1]
+            if i:
+                x[t] += re[t] * last_re[t] + im[t] * last_im[t]
+                y[t] += im[t] * last_re[t] - re[t] * last_im[t]
+            last_re[t] = re[t]
+            last_im[t] = im[t]
+    for t in range(2):
+        # What the phase advanced from block to block beyond what it does on the bin.
+        k = high_bin if t else low_bin
+        a = atan2(y[t] * STEP_C[k] - x[t] * STEP_S[k], x[t] * STEP_C[k] + y[t] * STEP_S[k]) / TONE_BLOCK
+        if t:
+            pair.high_omega = BIN_OMEGA[k] + a
+        else:
+            pair.low_omega = BIN_OMEGA[k] + a
 
 
 cdef int _solve4(double* m, double* v) noexcept nogil:

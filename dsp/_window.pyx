@@ -24,6 +24,7 @@ from dsp._tonefit cimport (
     tone_fit,
     tone_flatness,
     tone_mix,
+    tone_weaker_bin,
 )
 
 cdef enum:
@@ -113,7 +114,14 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
         return 0
     if 0.5 * TONE_WINDOW * (low + high) < limits.share * (energy - limits.floor):
         return 0
-    return 0.5 * TONE_WINDOW * (low + high) > limits.min_signal_to_floor * limits.floor
+    if 0.5 * TONE_WINDOW * (low + high) <= limits.min_signal_to_floor * limits.floor:
+        return 0
+    # The stronger tone's side lobe can make a neighbour of the weaker one look stronger than it is.
+    if low > high:
+        bins[1] = tone_weaker_bin(a.bank, a.newest, bins[0])
+    else:
+        bins[0] = tone_weaker_bin(a.bank, a.newest, bins[1])
+    return 1
 
 
 cdef double _offset(double omega, int first, int* bin) noexcept nogil:
