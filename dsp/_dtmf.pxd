@@ -26,6 +26,7 @@ cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile
     double max_amplitude_step
     double min_signal_to_floor
     double min_score
+    double strong_score
     int windows_to_confirm
     int min_tone_samples
     int pause_blocks
@@ -68,7 +69,8 @@ cdef struct DtmfState:
     int gate_key  # of the last block when it passed, else -1
     int shown  # provisional key, or -1
     int credit  # fits that hostile audio may still have, in halves
-    float[8] bands  # energies in the band, of the blocks in the ring
+    float[64] bins  # eight of each block in the ring
+    float last_band
     float last_below
     # Energy floors by minimum statistics, of two blocks, in the band and below it: the slot of 250 ms that is being
     # filled, the three before it, and the least of those.

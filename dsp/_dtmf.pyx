@@ -43,7 +43,7 @@ cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 3276
 cdef enum:
     HIST_BLOCKS = 8
     LEAD_BLOCKS = 6  # of 10 ms that the analysis looks back when it begins, the two that opened it included
-    CLOSE_BLOCKS = 3  # of 10 ms without a candidate that end it
+    CLOSE_BLOCKS = 2  # of 10 ms without a candidate that end it
     FLOOR_SLOTS = 3
     FLOOR_SLOT_BLOCKS = 25  # 250 ms; three and the one that is being filled remember a second
     FLOOR_FIRST_BLOCKS = 5  # 50 ms of listening before the floor is believed
@@ -65,8 +65,8 @@ cdef double GATE_MARGIN_DB = 3.0
 cdef double WINDOW_SHARE = 0.5
 # The coarse frequencies are good to this (ratio), at an SNR of 4 dB.
 cdef double COARSE_ERROR = 0.0125
-# In the 60 ms before two blocks that could be a key some block is quieter than this part of the second.
-cdef float QUIETER = <float>0.5
+# In the 60 ms before two blocks that could be a key its tones have, at some time, less power than this part.
+cdef float WEAKER = <float>0.25
 # From the front end's unit (a 128th of the block's sum of squares) to a window of TONE_WINDOW samples, from two blocks.
 cdef double GATE_TO_WINDOW = 128.0 * 200.0 / 160.0
 cdef double GATE_SINE = 0.3125  # a sine of peak 1 in the front end's unit
@@ -122,6 +122,7 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.max_amplitude_step = 0.8
     params.min_signal_to_floor = 1.25
     params.min_score = 2.75
+    params.strong_score = 6.0
     params.windows_to_confirm = 2
     params.min_tone_samples = 208
     params.pause_blocks = 4
@@ -214,13 +215,16 @@ cdef inline int _gate_key(const DtmfState* state, const GateBlock* block, float 
     return 4 * _strongest(&block.bins[0]) + _strongest(&block.bins[4])
 
 
-cdef int _out_of_quiet(const DtmfState* state, float band) noexcept nogil:
-    """Say whether a quieter block came before the last two; true when too little is known."""
-    cdef int i
+cdef int _is_new(const DtmfState* state, int key) noexcept nogil:
+    """Say whether the key's tones were weaker at some time before the last two blocks; true when too little is known."""
+    cdef const float* now = &state.bins[8 * state.head]
+    cdef const float* then
+    cdef int i, low = key // 4, high = 4 + key % 4
     if state.known < HIST_BLOCKS:
         return 1
     for i in range(2, HIST_BLOCKS):
-        if state.bands[(state.head - i) & (HIST_BLOCKS - 1)] < QUIETER * band:
+        then = &state.bins[8 * ((state.head - i) & (HIST_BLOCKS - 1))]
+        if then[low] + then[high] < WEAKER * (now[low] + now[high]):
             return 1
     return 0
 
@@ -366,6 +370,8 @@ cdef int _heard_enough(const DtmfState* state, int64_t end) noexcept nogil:
     if state.cut or (state.analysis.cold and state.analysis.valid <= TONE_BLOCKS + 1):
         return state.candidate_windows + 1 >= needed
     end -= <int64_t>(TONE_BLOCK * (1 - min(state.heard.last, 1.0)))
+    if state.candidate_score >= state.params.strong_score and needed > 1:
+        needed -= 1
     return state.candidate_windows >= needed and end - state.candidate_start >= state.params.min_tone_samples
 
 
@@ -450,10 +456,13 @@ cdef void _begin(DtmfState* state, DtmfEvent* out, int max_out, int* count) noex
     cdef const int16_t* history = NULL
     cdef int64_t start = state.position - GATE_BLOCK * blocks
     state.open = 1
-    if state.known > blocks:
-        row = (state.head - blocks) & (HIST_BLOCKS - 1)
-        history = &state.hist[GATE_BLOCK * row + TONE_BLOCK]
-    analysis_begin(&state.analysis, start, history, history == NULL and state.gap)
+    if state.analysis.rows and not state.analysis.cold and state.analysis.done >= start:
+        blocks = <int>((state.position - state.analysis.done) // GATE_BLOCK)  # it ran a moment ago, and goes on
+    else:
+        if state.known > blocks:
+            row = (state.head - blocks) & (HIST_BLOCKS - 1)
+            history = &state.hist[GATE_BLOCK * row + TONE_BLOCK]
+        analysis_begin(&state.analysis, start, history, history == NULL and state.gap)
     for i in range(blocks):
         row = (state.head + 1 - blocks + i) & (HIST_BLOCKS - 1)
         _block(state, &state.hist[GATE_BLOCK * row], out, max_out, count)
@@ -472,8 +481,9 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     state.known += state.known < HIST_BLOCKS
     key = _gate_key(state, &block, band)
     if state.state == IDLE and state.known > 1:
-        _track_floor(state, band + state.bands[(state.head - 1) & (HIST_BLOCKS - 1)], block.below + state.last_below)
-    state.bands[state.head] = band
+        _track_floor(state, band + state.last_band, block.below + state.last_below)
+    state.last_band = band
+    memcpy(&state.bins[8 * state.head], block.bins, 8 * sizeof(float))
     state.last_below = block.below
     again = key >= 0 and key == state.gate_key
     state.gate_key = key
@@ -491,7 +501,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
                 state.shown = -1
             if state.params.near_misses and KEY < state.missed_reason <= TOO_SHORT:
                 _emit(state, DTMF_NEAR_MISS, state.missed_digit, state.missed_at, -1, out, max_out, count)
-    elif again and _out_of_quiet(state, band):
+    elif again and _is_new(state, key):
         state.quiet = 0
         state.missed_reason = KEY
         _take_floors(state)

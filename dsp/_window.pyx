@@ -35,8 +35,8 @@ cdef enum:
 cdef double GATE_FLAT = 0.04
 # A tone was there in a block that has this part of its amplitude.
 cdef double THERE = 0.5
-# In the 30 ms before a key some block is quieter than this part of it, however loud the voices around it.
-cdef double QUIETER = 0.6
+# In the 30 ms before a key its tones have, at some time, less power than this part of what they have in it.
+cdef double WEAKER = 0.25
 
 
 cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* history, int cold) noexcept nogil:
@@ -80,7 +80,7 @@ cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil:
 cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil:
     cdef float[8] power
     cdef float energy = 0, least = <float>3e38
-    cdef double low, high
+    cdef double low, high, tones
     cdef int i, k, row
     if a.valid < TONE_BLOCKS:
         return 0
@@ -94,12 +94,6 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
             power[k] += a.power[TONE_BINS * row + k]
     if least < GATE_FLAT * energy:
         return 0
-    if a.valid >= TONE_BLOCKS + BEFORE_BLOCKS:
-        least = a.energy[(a.newest - TONE_BLOCKS) & (TONE_RING - 1)]
-        for i in range(1, BEFORE_BLOCKS):
-            least = min(least, a.energy[(a.newest - TONE_BLOCKS - i) & (TONE_RING - 1)])
-        if least * TONE_BLOCKS > QUIETER * energy:
-            return 0
     bins[0] = 0
     bins[1] = 4
     for k in range(1, 4):
@@ -121,7 +115,14 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
         bins[1] = tone_weaker_bin(a.bank, a.newest, bins[0])
     else:
         bins[0] = tone_weaker_bin(a.bank, a.newest, bins[1])
-    return 1
+    if a.valid < TONE_BLOCKS + BEFORE_BLOCKS:
+        return 1
+    tones = (power[bins[0]] + power[bins[1]]) / TONE_BLOCKS
+    for i in range(BEFORE_BLOCKS):
+        row = TONE_BINS * ((a.newest - TONE_BLOCKS - i) & (TONE_RING - 1))
+        if a.power[row + bins[0]] + a.power[row + bins[1]] < WEAKER * tones:
+            return 1
+    return 0
 
 
 cdef double _offset(double omega, int first, int* bin) noexcept nogil:
