@@ -59,7 +59,7 @@ cdef double FLOOR_TO_MEAN = 1.4
 cdef double BELOW_TO_MEAN = 2.0
 # A block opens the analysis with this much of its energy (above the floor) in its best low and its best high bin: a
 # tone 1.9 % off keeps 0.73 in 10 ms.
-cdef double GATE_SHARE = 0.6
+cdef double GATE_SHARE = 0.65
 cdef double GATE_MARGIN_DB = 3.0
 # And a window of 25 ms is worth a fit with this much.
 cdef double WINDOW_SHARE = 0.5
@@ -474,7 +474,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     cdef GateBlock block
     cdef float band
     cdef int key, again
-    gate_block(samples, &block)
+    gate_block(samples, 2 * state.gate_least, &block)
     band = block.energy - block.below
     band = band if band > 0 else 0
     state.credit += 2 * (state.credit < CREDIT_CAP)

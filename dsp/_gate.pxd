@@ -17,5 +17,5 @@ cdef struct GateBlock:
     float below  # below 460 Hz
     float energy  # of all there is
 
-# Analyse GATE_BLOCK samples; needs no state and no history.
-cdef void gate_block(const int16_t* x, GateBlock* out) noexcept nogil
+# Analyse GATE_BLOCK samples; needs no state and no history. With less energy than `least`, all but the energy is 0.
+cdef void gate_block(const int16_t* x, float least, GateBlock* out) noexcept nogil

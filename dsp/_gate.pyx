@@ -13,6 +13,7 @@ from libc.math cimport cos, rint, sin, sqrt
 
 cdef extern from *:
     """
+    #include <stddef.h>
     #include <stdint.h>
     #include <string.h>
     #if defined(__x86_64__) && defined(__GNUC__)
@@ -37,7 +38,7 @@ cdef extern from *:
     typedef struct { float power[16], low, high, below, energy; } paytone_front_out;
     #define PAYTONE_UNIT (8192.0f * 8192.0f * 64.0f) /* of a squared kernel sum, in that of the energy */
 
-    static inline __attribute__((always_inline)) void paytone_front_end(paytone_front_out *out, uint32_t energy) {
+    static inline __attribute__((always_inline)) void paytone_front_end(paytone_front_out *out) {
         const float *p = out->power;
         float a = p[0] > p[1] ? p[0] : p[1], b = p[2] > p[3] ? p[2] : p[3];
         out->low = a > b ? a : b;
@@ -45,10 +46,17 @@ cdef extern from *:
         b = p[6] > p[7] ? p[6] : p[7];
         out->high = a > b ? a : b;
         out->below = ((p[8] + p[9]) + (p[10] + p[11])) + (p[12] + p[13]);
-        out->energy = (float)energy * PAYTONE_UNIT;
     }
 
-    static void paytone_front_plain(const int16_t *x, paytone_front_out *out) {
+    /* Write the energy down; 1 when it is less than `least`, and all else is 0. */
+    static inline __attribute__((always_inline)) int paytone_quiet(paytone_front_out *out, uint32_t energy, float least) {
+        out->energy = (float)energy * PAYTONE_UNIT;
+        if (out->energy >= least) return 0;
+        memset(out, 0, offsetof(paytone_front_out, energy));
+        return 1;
+    }
+
+    static void paytone_front_plain(const int16_t *x, float least, paytone_front_out *out) {
         int32_t e[16] = {0}, o[16] = {0};
         int16_t s[40], d[40];
         uint32_t energy = 0;
@@ -63,6 +71,7 @@ cdef extern from *:
             energy += ((uint32_t)(s[i] * s[i]) + (uint32_t)(s[i + 1] * s[i + 1])) >> 6;
             energy += ((uint32_t)(d[i] * d[i]) + (uint32_t)(d[i + 1] * d[i + 1])) >> 6;
         }
+        if (paytone_quiet(out, energy, least)) return;
         for (p = 0; p < 20; p++)
             for (k = 0; k < 16; k++) {
                 e[k] += s[2 * p] * PAYTONE_EVEN[p][k][0] + s[2 * p + 1] * PAYTONE_EVEN[p][k][1];
@@ -72,15 +81,16 @@ cdef extern from *:
             float a = (float)e[k], b = (float)o[k];
             out->power[k] = a * a + b * b;
         }
-        paytone_front_end(out, energy);
+        paytone_front_end(out);
     }
 
     #if PAYTONE_X86
-    /* Fold into s and d, eight samples of each at a time; the energy. */
-    #define PAYTONE_FOLD(x, s, d, energy) \
+    /* Fold x into s and d, eight samples of each at a time, and add their energy to total. (Sixteen at a time is
+       slower: reading pairs back out of wider stores stalls.) */
+    #define PAYTONE_FOLD(x, s, d, total) \
         { \
-            const __m128i least = _mm_set1_epi16(-32767); \
-            __m128i total = _mm_setzero_si128(), a, b, u, v; \
+            const __m128i lowest = _mm_set1_epi16(-32767); \
+            __m128i a, b, u, v; \
             int i; \
             _Pragma("GCC unroll 5") \
             for (i = 0; i < 40; i += 8) { \
@@ -89,21 +99,23 @@ cdef extern from *:
                 b = _mm_shufflelo_epi16(b, _MM_SHUFFLE(0, 1, 2, 3)); \
                 b = _mm_shufflehi_epi16(b, _MM_SHUFFLE(0, 1, 2, 3)); \
                 b = _mm_shuffle_epi32(b, _MM_SHUFFLE(1, 0, 3, 2)); \
-                u = _mm_max_epi16(_mm_add_epi16(a, b), least); \
-                v = _mm_max_epi16(_mm_sub_epi16(a, b), least); \
+                u = _mm_max_epi16(_mm_add_epi16(a, b), lowest); \
+                v = _mm_max_epi16(_mm_sub_epi16(a, b), lowest); \
                 _mm_store_si128((__m128i *)(s + i), u); \
                 _mm_store_si128((__m128i *)(d + i), v); \
                 total = _mm_add_epi32(total, _mm_srli_epi32(_mm_madd_epi16(u, u), 6)); \
                 total = _mm_add_epi32(total, _mm_srli_epi32(_mm_madd_epi16(v, v), 6)); \
             } \
-            total = _mm_add_epi32(total, _mm_shuffle_epi32(total, _MM_SHUFFLE(1, 0, 3, 2))); \
-            total = _mm_add_epi32(total, _mm_shuffle_epi32(total, _MM_SHUFFLE(2, 3, 0, 1))); \
-            energy = (uint32_t)_mm_cvtsi128_si32(total); \
-            /* Into memory: broadcasting from there costs a load, from a register three operations. */ \
-            __asm__ volatile("" : : "r"(s), "r"(d) : "memory"); \
         }
+    /* The sum of its lanes. And s and d into memory: broadcasting from there is a load, from a register three steps. */
+    #define PAYTONE_TOTAL(total, energy) \
+        total = _mm_add_epi32(total, _mm_shuffle_epi32(total, _MM_SHUFFLE(1, 0, 3, 2))); \
+        total = _mm_add_epi32(total, _mm_shuffle_epi32(total, _MM_SHUFFLE(2, 3, 0, 1))); \
+        energy = (uint32_t)_mm_cvtsi128_si32(total); \
+        __asm__ volatile("" : : "r"(s), "r"(d) : "memory");
     #define PAYTONE_HALVES \
         int16_t s[40] __attribute__((aligned(16))), d[40] __attribute__((aligned(16))); \
+        __m128i total = _mm_setzero_si128(); \
         uint32_t energy; \
         int p;
 
@@ -113,10 +125,12 @@ cdef extern from *:
         return pair;
     }
 
-    static void paytone_front_sse2(const int16_t *x, paytone_front_out *out) {
+    static void paytone_front_sse2(const int16_t *x, float least, paytone_front_out *out) {
         PAYTONE_HALVES
         int q;
-        PAYTONE_FOLD(x, s, d, energy)
+        PAYTONE_FOLD(x, s, d, total)
+        PAYTONE_TOTAL(total, energy)
+        if (paytone_quiet(out, energy, least)) return;
         for (q = 0; q < 4; q++) {
             __m128i e = _mm_setzero_si128(), o = _mm_setzero_si128();
             __m128 a, b;
@@ -130,15 +144,17 @@ cdef extern from *:
             b = _mm_cvtepi32_ps(o);
             _mm_storeu_ps(out->power + 4 * q, _mm_add_ps(_mm_mul_ps(a, a), _mm_mul_ps(b, b)));
         }
-        paytone_front_end(out, energy);
+        paytone_front_end(out);
     }
 
     __attribute__((target("avx2")))
-    static void paytone_front_avx2(const int16_t *x, paytone_front_out *out) {
+    static void paytone_front_avx2(const int16_t *x, float least, paytone_front_out *out) {
         __m256i e0 = _mm256_setzero_si256(), e1 = e0, o0 = e0, o1 = e0, v;
         __m256 g, h;
         PAYTONE_HALVES
-        PAYTONE_FOLD(x, s, d, energy)
+        PAYTONE_FOLD(x, s, d, total)
+        PAYTONE_TOTAL(total, energy)
+        if (paytone_quiet(out, energy, least)) return;
     #pragma GCC unroll 20
         for (p = 0; p < 20; p++) {
             v = _mm256_set1_epi32(paytone_pair(s, p));
@@ -154,16 +170,18 @@ cdef extern from *:
         g = _mm256_cvtepi32_ps(e1);
         h = _mm256_cvtepi32_ps(o1);
         _mm256_storeu_ps(out->power + 8, _mm256_add_ps(_mm256_mul_ps(g, g), _mm256_mul_ps(h, h)));
-        paytone_front_end(out, energy);
+        paytone_front_end(out);
     }
 
     #define PAYTONE_FRONT_512(name, features, STEP) \
     __attribute__((target(features))) \
-    static void name(const int16_t *x, paytone_front_out *out) { \
+    static void name(const int16_t *x, float least, paytone_front_out *out) { \
         __m512i e0 = _mm512_setzero_si512(), e1 = e0, o0 = e0, o1 = e0; \
         __m512 g, h; \
         PAYTONE_HALVES \
-        PAYTONE_FOLD(x, s, d, energy) \
+        PAYTONE_FOLD(x, s, d, total) \
+        PAYTONE_TOTAL(total, energy) \
+        if (paytone_quiet(out, energy, least)) return; \
         _Pragma("GCC unroll 10") \
         for (p = 0; p < 20; p += 2) { \
             e0 = STEP(e0, _mm512_set1_epi32(paytone_pair(s, p)), *(const __m512i *)PAYTONE_EVEN[p]); \
@@ -174,7 +192,7 @@ cdef extern from *:
         g = _mm512_cvtepi32_ps(_mm512_add_epi32(e0, e1)); \
         h = _mm512_cvtepi32_ps(_mm512_add_epi32(o0, o1)); \
         _mm512_storeu_ps(out->power, _mm512_add_ps(_mm512_mul_ps(g, g), _mm512_mul_ps(h, h))); \
-        paytone_front_end(out, energy); \
+        paytone_front_end(out); \
     }
     #define PAYTONE_MADD(acc, v, k) _mm512_add_epi32(acc, _mm512_madd_epi16(v, k))
     PAYTONE_FRONT_512(paytone_front_avx512, "avx512f,avx512bw", PAYTONE_MADD)
@@ -182,7 +200,7 @@ cdef extern from *:
     #endif
 
     /* The same layout as GateBlock. */
-    typedef void (*paytone_front)(const int16_t *, paytone_front_out *);
+    typedef void (*paytone_front)(const int16_t *, float, paytone_front_out *);
     static paytone_front PAYTONE_FRONT = paytone_front_plain;
 
     /* Choose an implementation; 0 when this processor has it not. */
@@ -200,10 +218,12 @@ cdef extern from *:
         return chosen != 0;
     }
 
-    static inline void paytone_front_call(const int16_t *x, void *out) { PAYTONE_FRONT(x, (paytone_front_out *)out); }
+    static inline void paytone_front_call(const int16_t *x, float least, void *out) {
+        PAYTONE_FRONT(x, least, (paytone_front_out *)out);
+    }
     """
     void paytone_gate_tables(const int16_t* even, const int16_t* odd) noexcept nogil
-    void paytone_front_call(const int16_t* x, void* out) noexcept nogil
+    void paytone_front_call(const int16_t* x, float least, void* out) noexcept nogil
     int paytone_front_choose(int level, int only_ask) noexcept nogil
 
 cdef double PI = 3.141592653589793
@@ -276,8 +296,8 @@ while not paytone_front_choose(_level, 0):
     _level -= 1
 
 
-cdef void gate_block(const int16_t* x, GateBlock* out) noexcept nogil:
-    paytone_front_call(x, out)
+cdef void gate_block(const int16_t* x, float least, GateBlock* out) noexcept nogil:
+    paytone_front_call(x, least, out)
 
 
 def analyse(const int16_t[::1] x not None):
@@ -286,7 +306,7 @@ def analyse(const int16_t[::1] x not None):
     cdef int k
     if x.shape[0] != GATE_BLOCK:
         raise ValueError("a block needs 80 samples")
-    gate_block(&x[0], &block)
+    gate_block(&x[0], 0, &block)
     return [block.bins[k] / GATE_UNIT for k in range(8)], block.below / GATE_UNIT, block.energy / GATE_UNIT
 
 
