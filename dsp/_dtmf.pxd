@@ -99,6 +99,11 @@ cdef struct DtmfState:
     int64_t candidate_start
     int absent  # samples without the tone, up to now
     int lost  # samples lost since the last block that was heard
+    # Made up for a short loss: from, to; and the events of that, until the next samples come.
+    int64_t made_from
+    int64_t made_to
+    int n_waiting
+    DtmfEvent[4] waiting
     int low_bin
     int high_bin
     ToneMix mix
@@ -122,6 +127,7 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil
 cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil
 # Take n samples; returns the number of events written to out.
 cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil
-# n samples were lost: input of its own kind, not a block of zeros. A held key is held over a short loss, and ends with
-# the next samples after a long one.
+# n samples were lost: input of its own kind, not a block of zeros. Up to 20 ms are made up from what came before, and
+# count for nothing but the joint of what is heard on both sides. A held key is held over a longer loss, and ends with
+# the next samples after a long one. What becomes known is told with the next samples.
 cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil

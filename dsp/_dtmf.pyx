@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 
 from dsp._dtmf_model cimport dtmf_score
 from dsp._gate cimport GATE_BLOCK, GATE_UNIT, GateBlock, gate_block
+from dsp._plc cimport PLC_DELAY, PlcState, plc_good, plc_init, plc_lost
 from dsp._tonefit cimport (
     KEY_CODE,
     TONE_BLOCK,
@@ -47,6 +48,7 @@ cdef enum:
     FLOOR_SLOTS = 3
     FLOOR_SLOT_BLOCKS = 25  # 250 ms; three and the one that is being filled remember a second
     FLOOR_FIRST_BLOCKS = 5  # 50 ms of listening before the floor is believed
+    MAKE_UP_MOST = 160  # samples, 20 ms: a frame of RTP
     LOST_CAP = 1000000  # samples; far above any max_lost_samples
     # Hostile audio: a fit for every two blocks of 5 ms in the long run, eighteen at once. A key needs two to six.
     CREDIT_FIT = 2
@@ -150,6 +152,7 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil:
     state.gate_least = <float>(0.5 * GATE_SINE * peak * peak) * GATE_UNIT
     state.gate_key = -1
     state.shown = -1
+    state.made_to = -1
     state.credit = CREDIT_CAP
     state.floor_slot = state.floor_rest = <float>3e38
     state.below_slot = state.below_rest = <float>3e38
@@ -367,9 +370,13 @@ cdef void _arm(DtmfState* state, const TonePair* pair, const ToneWindow* w, int6
 cdef int _heard_enough(const DtmfState* state, int64_t end) noexcept nogil:
     """Say whether the windows so far, to sample `end`, confirm the candidate. A key that a loss cuts needs less."""
     cdef int needed = state.params.windows_to_confirm
+    cdef int64_t made
     if state.cut or (state.analysis.cold and state.analysis.valid <= TONE_BLOCKS + 1):
         return state.candidate_windows + 1 >= needed
     end -= <int64_t>(TONE_BLOCK * (1 - min(state.heard.last, 1.0)))
+    made = min(end, state.made_to) - max(state.candidate_start, state.made_from)
+    if made > 0:  # what was made up is no evidence; the joint of what came before and behind it is some
+        end -= made
     if state.candidate_score >= state.params.strong_score and needed > 1:
         needed -= 1
     return state.candidate_windows >= needed and end - state.candidate_start >= state.params.min_tone_samples
@@ -508,8 +515,8 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
         _begin(state, out, max_out, count)
 
 
-cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil:
-    cdef int count = 0, taken = 0, piece, until
+cdef int _take(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out, int count) noexcept nogil:
+    cdef int taken = 0, piece, until
     cdef int16_t* block
     while taken < n:
         block = &state.hist[GATE_BLOCK * state.head]
@@ -530,8 +537,38 @@ cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent
     return count
 
 
+cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil:
+    cdef int count = 0
+    if state.n_waiting and n > 0:
+        while count < state.n_waiting and count < max_out:
+            out[count] = state.waiting[count]
+            count += 1
+        state.n_waiting = 0
+    return _take(state, samples, n, out, max_out, count)
+
+
+cdef void _make_up(DtmfState* state, int n) noexcept nogil:
+    """Go on as what came before did, as ITU-T G.711 Appendix I conceals a loss."""
+    cdef PlcState plc
+    cdef int16_t[400] before
+    cdef int16_t[240] made
+    cdef int i, at = GATE_BLOCK * state.head + state.fill - 400
+    for i in range(400):
+        before[i] = state.hist[(at + i + 640) % 640]
+    plc_init(&plc)
+    plc_good(&plc, before, before, 400)
+    plc_lost(&plc, made, 240)
+    state.made_from = state.position
+    state.made_to = state.position + n
+    # What a concealer gives out lies PLC_DELAY behind what came in.
+    state.n_waiting = _take(state, &made[PLC_DELAY], n, state.waiting, 4, state.n_waiting)
+
+
 cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
     if n <= 0:
+        return
+    if n <= MAKE_UP_MOST and state.known >= 5 and state.made_to != state.position:
+        _make_up(state, n)
         return
     # The pending samples go with the lost ones, and the next 5 ms only fill the filter's history: both count as lost.
     state.position += n

@@ -77,9 +77,9 @@ def test_a_key_that_a_loss_cuts_needs_one_window_less() -> None:
     detector = Detector(default_params())
     samples = np.concatenate([silence(60), key("5", 200)])
     at = until_maybe(detector, samples)
-    detector.lost(160)
+    detector.lost(400)
     assert detector.state is State.MAYBE
-    events = detector.process(np.concatenate([samples[at + 160 :], silence(60)]))
+    events = detector.process(np.concatenate([samples[at + 400 :], silence(60)]))
     assert [event[0] for event in events] == [1, 2]
     assert events[1][3] - events[1][2] == pytest.approx(1600, abs=60)
 
@@ -87,7 +87,7 @@ def test_a_key_that_a_loss_cuts_needs_one_window_less() -> None:
 def test_a_key_that_ends_in_the_loss_is_heard_too() -> None:
     detector = Detector(default_params())
     until_maybe(detector, np.concatenate([silence(60), key("5", 200)]))
-    detector.lost(160)
+    detector.lost(400)
     assert [event[0] for event in detector.process(silence(200))] == [1, 2]
 
 
@@ -95,7 +95,7 @@ def test_a_key_that_begins_in_a_loss_needs_one_window_less() -> None:
     for length, heard in ((160, False), (240, True)):
         detector = Detector(default_params())
         detector.process(silence(400))
-        detector.lost(160)
+        detector.lost(400)
         events = detector.process(np.concatenate([key("5", length / 8), silence(200)]))
         assert [event[0] for event in events] == ([1, 2] if heard else []), length
 
@@ -103,7 +103,7 @@ def test_a_key_that_begins_in_a_loss_needs_one_window_less() -> None:
 def test_where_three_windows_are_wanted_one_and_a_loss_are_too_few() -> None:
     detector = Detector({**default_params(), "windows_to_confirm": 3})
     until_maybe(detector, np.concatenate([silence(60), key("5", 200)]))
-    detector.lost(160)
+    detector.lost(400)
     assert detector.state is State.IDLE
 
 
@@ -131,7 +131,7 @@ def test_a_loss_beside_a_pause_belongs_to_the_pause() -> None:
     for lost_at in (0, 5, 10, 15, 20):
         detector = Detector(default_params())
         events = detector.process(np.concatenate([silence(60), key("7", 80), silence(lost_at)]))
-        detector.lost(160)
+        detector.lost(400)
         events += detector.process(np.concatenate([silence(20 - lost_at), key("7", 80), silence(60)]))
         assert [event[0] for event in events] == [1, 2, 1, 2], lost_at
 
