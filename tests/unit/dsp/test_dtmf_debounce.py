@@ -51,10 +51,10 @@ def test_a_key_goes_through_maybe_to_held_and_back() -> None:
     assert kinds == [1, 2]
 
 
-def test_a_tone_of_27_ms_may_reach_maybe_and_falls_back() -> None:
+def test_a_tone_of_25_ms_may_reach_maybe_and_falls_back() -> None:
     seen = set()
     for shift in range(40):
-        states, kinds = walk(np.concatenate([np.zeros(480 + shift, dtype=np.int16), key("5", 27), silence(60)]))
+        states, kinds = walk(np.concatenate([np.zeros(480 + shift, dtype=np.int16), key("5", 25), silence(60)]))
         seen |= set(states) if not kinds else set()
     assert seen == {State.IDLE, State.MAYBE}
 

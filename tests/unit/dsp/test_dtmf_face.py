@@ -10,6 +10,7 @@ import pytest
 
 from dsp import _dtmf, _oscillator
 from dsp._tonefit import KEY_CODES
+from dsp.channel import add_noise
 from dsp.dtmf import (
     CODES,
     DIGITS,
@@ -27,6 +28,7 @@ from dsp.dtmf import (
 )
 from dsp.errors import DspError, ProfileError
 from dsp.g711 import alaw_encode, ulaw_encode
+from dsp.levels import peak_of_dbm0
 from dsp.resample import resample
 from tests.support.tones import KEYPAD, Samples, detect, digits, key, keys
 
@@ -71,11 +73,18 @@ def test_a_strict_profile_refuses_what_the_default_forgives() -> None:
     assert digits(detect(samples, NORTH_AMERICA)) == ""
 
 
-def test_more_windows_ask_for_a_longer_tone() -> None:
+def test_a_profile_may_ask_for_longer_tones() -> None:
     rng = np.random.default_rng(1)
-    samples = keys("159D" * 10, 38, 60, rng)
+    samples = keys("159D" * 10, 34, 60, rng)
     assert digits(detect(samples)) == "159D" * 10
-    assert digits(detect(samples, replace(ITU_Q24, windows_to_confirm=4))) != "159D" * 10
+    assert digits(detect(samples, replace(ITU_Q24, min_tone_samples=320))) == ""
+
+
+def test_more_windows_are_a_higher_bar_in_noise() -> None:
+    rng = np.random.default_rng(1)
+    samples = add_noise(keys("159D" * 20, 45, 60, rng), 4, rng, signal_power=peak_of_dbm0(-9) ** 2)
+    few, many = (digits(detect(samples, replace(ITU_Q24, windows_to_confirm=n, strong_score=1000.0))) for n in (2, 4))
+    assert len(many) < len(few) <= 80
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def _mixed(rng: np.random.Generator) -> Samples:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_no_detector_of_ours_finds_a_key_behind_the_mask(profile: DtmfProfile) -> None:
     x = _mixed(np.random.default_rng(11))
-    assert len(digits(detect(x, profile))) > 10  # it does hear some of them
+    assert len(digits(detect(x, profile))) > 5  # it does hear some of them
     assert digits(detect(masked(x, fill=MaskFill.TONE), profile)) == ""
 
 
