@@ -188,6 +188,7 @@ class DtmfDetector:
         self._detector = _dtmf.Detector(params(profile, provisional=provisional, near_misses=near_misses))
         self._near_misses: list[DtmfNearMiss] = []
         self._stream: RateStream | None = None if rate_hz == RATE_HZ else RateStream(rate_hz, RATE_HZ)
+        self._direct = self._stream is None and self.encoding is Encoding.PCM16
 
     def process(self, samples: NDArray[Any] | bytes) -> list[DtmfDetection]:
         """Take samples in the detector's encoding and return what became known with them.
@@ -197,6 +198,12 @@ class DtmfDetector:
         TypeError
             `samples` is not what the encoding says.
         """
+        if self._direct:
+            try:
+                events = self._detector.process(samples)  # type: ignore[arg-type]  # what it refuses is looked at below
+            except (TypeError, ValueError):
+                events = self._detector.process(_decoded(samples, self.encoding))
+            return self._heard(events) if events else []
         pcm = _decoded(samples, self.encoding)
         if self._stream is not None:
             pcm = self._stream.process(pcm)
