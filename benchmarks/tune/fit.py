@@ -25,6 +25,8 @@ PENALTY = 1e-4
 "On squared weights of standardised doubts: only to keep doubts that say the same from growing against each other."
 SPEECH_WEIGHT = 3.0
 "A window of speech or synthesis against one of music: callers talk more than they sing."
+TALK_OFF_WEIGHT = 10.0
+"All audio without keys against all keys: errors in it are the dearer ones, so the fit looks at them more closely."
 JOINS = 8 * HOP
 "Samples within which more of the same digit belongs to it."
 Scorer = Callable[[Audio | Keys], Array]
@@ -51,7 +53,7 @@ class Point:
 def fit(audio: Sequence[Audio], keys: Sequence[Keys], box: DtmfProfile = ITU_Q24) -> Model:
     """Fit the weights on what lies within a profile's limits.
 
-    Keys of all conditions count alike, and together as much as all audio without keys.
+    Keys of all conditions count alike, and together a part of all audio without keys.
     """
     values: list[Array] = []
     weights: list[Array] = []
@@ -66,7 +68,7 @@ def fit(audio: Sequence[Audio], keys: Sequence[Keys], box: DtmfProfile = ITU_Q24
     parts = [part for part in parts if len(part)]
     for part in parts:
         values.append(part)
-        weights.append(np.full(len(part), without / len(parts) / len(part)))
+        weights.append(np.full(len(part), without / TALK_OFF_WEIGHT / len(parts) / len(part)))
         labels.append(np.ones(len(part)))
     return _logistic(np.concatenate(values), np.concatenate(labels), np.concatenate(weights))
 
@@ -190,12 +192,15 @@ def by_model(model: Model) -> Scorer:
     return lambda item: _score(model, item)
 
 
-def choose(points: Sequence[Point], limits: Mapping[str, float]) -> Point:
-    """Return the lowest threshold that keeps false digits an hour within each kind's limit and refuses all it must.
+def choose(points: Sequence[Point], limits: Mapping[str, float], *, refuses: bool = True) -> Point:
+    """Return the lowest threshold that keeps false digits an hour within each kind's limit.
 
-    Talk-off decides, recall is what is left. Where no threshold does, the highest is returned.
+    Talk-off decides, recall is what is left. With `refuses` nothing may be heard that must be refused. Where no
+    threshold does, the highest is returned.
     """
     for point in sorted(points, key=lambda p: p.threshold):
-        if refused_digits(point) == 0 and all(point.an_hour(kind) <= limit for kind, limit in limits.items()):
+        if refuses and refused_digits(point):
+            continue
+        if all(point.an_hour(kind) <= limit for kind, limit in limits.items()):
             return point
     return max(points, key=lambda p: p.threshold)

@@ -38,19 +38,25 @@ class Doubt:
 
 DOUBTS = (
     Doubt("residual", "log(fmax(w.residual, 0.0) + 0.005)", "energy that the two tones leave, over theirs"),
+    Doubt("much residual", "fmax(log(fmax(w.residual, 0.0) + 0.005) + 1.2, 0.0)", "the same beyond 0.3"),
     Doubt("excess", "log(fmax(w.residual - 1.4 * w.floor, 0.0) + 0.005)", "the same above the steady noise"),
     Doubt("floor", "fmin(w.floor, 1.0)", "energy of the quietest window of the last second"),
     Doubt("offset", "fmax(fabs(w.low_offset), fabs(w.high_offset)) / 0.017", "deviation of the worse frequency"),
-    Doubt("far offset", "fmax(fmax(fabs(w.low_offset), fabs(w.high_offset)) / 0.015 - 1.0, 0.0)", "beyond ±1.5 %"),
+    Doubt("far offset", "fmax(w.low_offset * w.low_offset, w.high_offset * w.high_offset) / 0.00029", "its square"),
     Doubt("twist", "fmax(fabs(w.high_minus_low_db + 2.0) - 6.0, 0.0) / 3.0", "beyond -8 to +4 dB"),
     Doubt("flatness", "fmin(fmax(1.0 - w.flat_min, w.flat_max - 1.0), 1.0)", "amplitude of 5 ms against that of 25 ms"),
     Doubt("slope", "fmin(fmax(fabs(w.low_slope), fabs(w.high_slope)), 1.0)", "growth or decay within the window"),
     Doubt("before", "log(fmin(w.both_before, 1.5) + 0.03)", "the key's own tones in the 30 ms before: no pause"),
-    Doubt("energy before", "log(fmin(w.energy_before, 1.5) + 0.01)", "any sound in the 30 ms before"),
+    Doubt("no pause", "fmax(log(fmin(w.both_before, 1.5) + 0.03) + 1.2, 0.0)", "the same beyond 0.27"),
     Doubt(
         "below",
         "log(fmin(fmax(w.below - w.below_floor, 0.0), 5.0) + 0.02)",
-        "energy below the band, the steady part apart",
+        "energy below the band, less the steady part",
+    ),
+    Doubt(
+        "much below",
+        "fmax(log(fmin(fmax(w.below - w.below_floor, 0.0), 5.0) + 0.02) + 1.0, 0.0)",
+        "the same beyond 0.35",
     ),
     Doubt("steady below", "log(fmin(fmax(w.below_floor, 0.0), 10.0) + 0.02)", "steady energy below the band"),
     Doubt("quiet", f"fmax(log({peak_of_dbm0(QUIET_DBM0):.1f} / fmin(w.low_peak, w.high_peak)), 0.0)", "below -25 dBm0"),

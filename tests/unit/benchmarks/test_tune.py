@@ -101,7 +101,7 @@ def test_the_compiled_source_is_what_the_committed_model_renders() -> None:
     assert tune_dtmf.COMPILED.read_text(encoding="utf-8") == model.render(document)
 
 
-@pytest.mark.parametrize("name", tune_dtmf.LIMITS)
+@pytest.mark.parametrize("name", tune_dtmf.GOALS)
 def test_a_profile_has_the_threshold_that_was_chosen(name: str) -> None:
     _, document = model.load(tune_dtmf.RESULTS / "model.json")
     assert PROFILES[name].min_score == document["profiles"][name]["threshold"]
@@ -213,7 +213,9 @@ def test_talk_off_decides_and_the_lowest_threshold_within_it_is_chosen() -> None
 
 
 def test_a_threshold_that_hears_what_must_be_refused_is_not_chosen() -> None:
-    assert fit.choose([_point(1.0, 0, refused=1), _point(2.0, 0)], {"music": 1.0}).threshold == 2.0
+    points = [_point(1.0, 0, refused=1), _point(2.0, 0)]
+    assert fit.choose(points, {"music": 1.0}).threshold == 2.0
+    assert fit.choose(points, {"music": 1.0}, refuses=False).threshold == 1.0
 
 
 def test_where_no_threshold_will_do_the_highest_is_chosen() -> None:
