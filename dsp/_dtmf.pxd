@@ -67,6 +67,7 @@ cdef struct DtmfState:
     int open  # the analysis runs
     int quiet  # blocks since one passed
     int gate_key  # of the last block when it passed, else -1
+    int gate_run  # blocks in a row that were the same key as the one before
     int shown  # provisional key, or -1
     int credit  # fits that hostile audio may still have, in halves
     float[64] bins  # eight of each block in the ring

@@ -44,6 +44,7 @@ cdef double FULL_SCALE_SINE_DBM0 = 3.14  # dsp.levels: a sine that peaks at 3276
 cdef enum:
     HIST_BLOCKS = 8
     LEAD_BLOCKS = 6  # of 10 ms that the analysis looks back when it begins, the two that opened it included
+    OLD_BLOCKS = 8  # tones that are not new are looked at once in so many blocks
     CLOSE_BLOCKS = 2  # of 10 ms without a candidate that end it
     FLOOR_SLOTS = 3
     FLOOR_SLOT_BLOCKS = 25  # 250 ms; three and the one that is being filled remember a second
@@ -121,10 +122,10 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.max_high_minus_low_db = 9.0
     params.frequency_tolerance = 0.0195
     params.max_residual = 1.0
-    params.max_amplitude_step = 0.8
+    params.max_amplitude_step = 0.9
     params.min_signal_to_floor = 1.25
-    params.min_score = 2.75
-    params.strong_score = 6.0
+    params.min_score = 1.25
+    params.strong_score = 4.0
     params.windows_to_confirm = 2
     params.min_tone_samples = 208
     params.pause_blocks = 4
@@ -288,7 +289,9 @@ cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil
     cdef int[2] bins
     cdef int reason
     cdef double score = -99
-    if not window_opens(&state.analysis, &state.limits, bins):
+    # A key whose beginning was disturbed is looked at again, now and then, for as long as it lasts.
+    cdef int even_old = state.state == MAYBE or state.analysis.done // TONE_BLOCK % OLD_BLOCKS == 0
+    if not window_opens(&state.analysis, &state.limits, even_old, bins):
         return -1
     if not state.trace:
         if state.credit < CREDIT_FIT:
@@ -493,6 +496,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     memcpy(&state.bins[8 * state.head], block.bins, 8 * sizeof(float))
     state.last_below = block.below
     again = key >= 0 and key == state.gate_key
+    state.gate_run = state.gate_run + 1 if again else 0
     state.gate_key = key
     if again and state.shown < 0 and state.state != HELD and state.params.provisional:
         state.shown = key
@@ -508,7 +512,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
                 state.shown = -1
             if state.params.near_misses and KEY < state.missed_reason <= TOO_SHORT:
                 _emit(state, DTMF_NEAR_MISS, state.missed_digit, state.missed_at, -1, out, max_out, count)
-    elif again and _is_new(state, key):
+    elif again and (_is_new(state, key) or state.gate_run % OLD_BLOCKS == 0):
         state.quiet = 0
         state.missed_reason = KEY
         _take_floors(state)

@@ -63,8 +63,9 @@ cdef void analysis_begin(ToneAnalysis* a, int64_t position, const int16_t* histo
 cdef int analysis_block(ToneAnalysis* a, const int16_t* samples) noexcept nogil
 # Samples were lost up to `position`.
 cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil
-# Say whether the last five blocks are worth a fit: strongest low and high bin in bins.
-cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil
+# Say whether the last five blocks are worth a fit: strongest low and high bin in bins. Unless `even_old`, only tones
+# that were weaker some time in the 30 ms before are.
+cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int even_old, int* bins) noexcept nogil
 # Fit two tones to the last five blocks; 0 when they are none. Fills the features that are cheap.
 cdef int window_fit(
     const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out

@@ -77,7 +77,7 @@ cdef void analysis_lost(ToneAnalysis* a, int64_t position) noexcept nogil:
     a.cold = 1
 
 
-cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins) noexcept nogil:
+cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int even_old, int* bins) noexcept nogil:
     cdef float[8] power
     cdef float energy = 0, least = <float>3e38
     cdef double low, high, tones
@@ -115,7 +115,7 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int* bins
         bins[1] = tone_weaker_bin(a.bank, a.newest, bins[0])
     else:
         bins[0] = tone_weaker_bin(a.bank, a.newest, bins[1])
-    if a.valid < TONE_BLOCKS + BEFORE_BLOCKS:
+    if even_old or a.valid < TONE_BLOCKS + BEFORE_BLOCKS:
         return 1
     tones = (power[bins[0]] + power[bins[1]]) / TONE_BLOCKS
     for i in range(BEFORE_BLOCKS):

@@ -31,13 +31,13 @@ class DtmfProfile:
     "Accepted deviation (ratio). Q.24 (AT&T): 1.5 % accepted, 3.5 % refused; NTT 1.8 %, 3.0 %."
     max_residual: float = 1.0
     "Largest energy that the tones leave unexplained, over theirs. Choice: noise at 4 dB leaves 0.4, clipping 0.2."
-    max_amplitude_step: float = 0.8
+    max_amplitude_step: float = 0.9
     "Largest change of a tone's amplitude (ratio) between 5 ms and 25 ms. Choice: GSM full rate makes steps of 0.7."
     min_signal_to_floor: float = 1.25
     "Least ratio of the tones' energy to the steady floor: 1 dB."
-    min_score: float = 2.75
+    min_score: float = 1.25
     "Least score, in log odds, of each window. Choice: the trade-off of benchmarks/tuning, talk-off first."
-    strong_score: float = 6.0
+    strong_score: float = 4.0
     "At this score of the weakest window one fewer is enough. Choice: costs no false digit in 130 h of tuning audio."
     windows_to_confirm: int = 2
     "Windows of 25 ms, 5 ms apart, that must agree; one less where a loss cuts the key."
@@ -86,12 +86,12 @@ SENSITIVE = DtmfProfile(
     max_residual=1.0,
     max_amplitude_step=0.95,
     min_signal_to_floor=1.0,
-    min_score=-1.5,
+    min_score=-3.25,
     windows_to_confirm=1,
     min_tone_samples=0,
 )
 "Rather a key too many: for what must not miss one, as a mask; tones of 30 ms are keys."
-STRICT = replace(NORTH_AMERICA, min_level_dbm0=-30.0, min_score=4.5, strong_score=1000.0, min_tone_samples=304)
+STRICT = replace(NORTH_AMERICA, min_level_dbm0=-30.0, min_score=2.75, strong_score=1000.0, min_tone_samples=304)
 "Rather a key too few: for audio that is mostly music."
 
 PROFILES: Mapping[str, DtmfProfile] = MappingProxyType(
