@@ -46,6 +46,9 @@ cdef struct DtmfEvent:
     float confidence  # 0 to 1
     int reason  # of a near miss: index into REASONS
 
+cdef enum:
+    DTMF_TRACE_COLUMNS = 18  # names: dsp._detector.TRACE_FIELDS
+
 cdef struct DtmfTrace:
     double* rows
     int n

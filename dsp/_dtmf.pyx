@@ -8,8 +8,6 @@ fits two tones where that is worth it, and the window gets a verdict (which digi
 `dsp.debounce`, copied into two arrays below, turns verdicts into one START and one END a key.
 """
 
-cimport cython
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport exp, fabs, log10
 from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
@@ -54,8 +52,6 @@ cdef enum:
     # Hostile audio: a fit for every two blocks of 5 ms in the long run, eighteen at once. A key needs two to six.
     CREDIT_FIT = 2
     CREDIT_CAP = 36
-    BANK_PIECE = 480  # samples of a channel at a time, 60 ms: all that a frame of RTP has
-    BANK_EVENTS = 28  # dtmf_max_events(BANK_PIECE)
 # The minimum over a second lies below the mean of steady noise: 136 degrees of freedom, 100 draws.
 cdef double FLOOR_TO_MEAN = 1.4
 # Hum is a few cycles in a window, so its energy varies more than that of noise.
@@ -99,20 +95,10 @@ for _state in State:
         NEXT_STATE[<int>_state][<int>_input] = _TRANSITIONS.get((_state, _input), (_state, _Action.NONE))[0]
         ACTION[<int>_state][<int>_input] = _TRANSITIONS.get((_state, _input), (_state, _Action.NONE))[1]
 
-# Why a window is no key; the first limit it breaks.
-REASONS = (
-    "key", "level", "noise", "residual", "low frequency", "high frequency", "twist", "not flat", "score", "too short",
-)
+# Why a window is no key; the first limit it breaks. Names: dsp._detector.REASONS.
 cdef enum:
     KEY, LEVEL, NOISE, RESIDUAL, LOW_FREQUENCY, HIGH_FREQUENCY, TWIST, NOT_FLAT, SCORE, TOO_SHORT
     STARTED
-TRACE_FIELDS = (
-    "position", "digit", "reason", "residual", "floor", "low_offset", "high_offset", "high_minus_low_db", "flat_min",
-    "flat_max", "low_slope", "high_slope", "below", "below_floor", "low_dbm0", "high_dbm0", "both_before",
-    "energy_before",
-)
-cdef enum:
-    TRACE_COLUMNS = 18
 
 
 cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
@@ -259,7 +245,7 @@ cdef int _verdict(
 
 cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reason) noexcept nogil:
     cdef DtmfTrace* trace = state.trace
-    cdef double* row = &trace.rows[trace.n * TRACE_COLUMNS]
+    cdef double* row = &trace.rows[trace.n * DTMF_TRACE_COLUMNS]
     if trace.n >= trace.max_rows:
         return
     trace.n += 1
@@ -588,172 +574,3 @@ cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
             state.cut = 0
             state.state = IDLE
     analysis_lost(&state.analysis, state.position)
-
-
-@cython.auto_pickle(False)
-@cython.final
-cdef class Detector:
-    """The detector on Python's side; `dsp.dtmf.DtmfDetector` is its face."""
-
-    cdef DtmfState _state
-    cdef DtmfParams _params
-
-    def __cinit__(self, dict params not None):
-        self._params = params
-        dtmf_init(&self._state, &self._params)
-
-    def reset(self):
-        """Forget everything; the next sample is number 0."""
-        dtmf_init(&self._state, &self._params)
-
-    def copy(self):
-        """Return a detector that stands where this one stands."""
-        cdef Detector other = Detector.__new__(Detector, self._params)
-        other._state = self._state
-        return other
-
-    def lost(self, int n):
-        """Count n samples as lost."""
-        if n < 0:
-            raise ValueError("a negative number of samples cannot be lost")
-        dtmf_lost(&self._state, n)
-
-    def process(self, const int16_t[::1] samples not None):
-        """Take samples; list an event's fields for each event."""
-        return _process(&self._state, samples)
-
-    def trace(self, const int16_t[::1] samples not None):
-        """Take samples; return the bytes of float64 rows of TRACE_FIELDS, one for every window that was fitted."""
-        cdef DtmfTrace trace
-        cdef Py_ssize_t most = samples.shape[0] // TONE_BLOCK + 2 * HIST_BLOCKS
-        cdef double* rows = <double*>PyMem_Malloc(most * TRACE_COLUMNS * sizeof(double))
-        if not rows:
-            raise MemoryError
-        trace.rows = rows
-        trace.n = 0
-        trace.max_rows = <int>most
-        self._state.trace = &trace
-        try:
-            _process(&self._state, samples)
-            return (<char*>rows)[:trace.n * TRACE_COLUMNS * sizeof(double)]
-        finally:
-            self._state.trace = NULL
-            PyMem_Free(rows)
-
-    @property
-    def position(self):
-        """Samples taken and lost since the last reset."""
-        return self._state.position
-
-    @property
-    def state(self):
-        """Where the debounce stands."""
-        return State(self._state.state)
-
-
-cdef list _process(DtmfState* state, const int16_t[::1] samples):
-    cdef DtmfEvent[64] events
-    cdef Py_ssize_t taken = 0, n = samples.shape[0]
-    cdef int piece, count, i
-    cdef list out = []
-    while taken < n:
-        piece = <int>(n - taken if n - taken < 1000 else 1000)  # dtmf_max_events(1000) is 54
-        count = dtmf_process(state, &samples[taken], piece, events, 64)
-        taken += piece
-        for i in range(count):
-            out.append((
-                events[i].kind, events[i].digit, events[i].start, events[i].end, events[i].low_dbm0,
-                events[i].high_dbm0, events[i].low_offset, events[i].high_offset, events[i].confidence, events[i].reason,
-            ))
-    return out
-
-
-@cython.auto_pickle(False)
-@cython.final
-cdef class Bank:
-    """Detectors for many channels in one array; `dsp.dtmf.DtmfBank` is its face."""
-
-    cdef DtmfState* _states
-    cdef DtmfEvent* _events
-    cdef int* _counts
-    cdef int _n
-    cdef DtmfParams _params
-
-    def __cinit__(self, int n, dict params not None):
-        cdef int i
-        if n < 1:
-            raise ValueError("a bank has at least one channel")
-        self._params = params
-        self._n = n
-        self._states = <DtmfState*>PyMem_Malloc(n * sizeof(DtmfState))
-        self._events = <DtmfEvent*>PyMem_Malloc(n * BANK_EVENTS * sizeof(DtmfEvent))
-        self._counts = <int*>PyMem_Malloc(n * sizeof(int))
-        if not self._states or not self._events or not self._counts:
-            raise MemoryError
-        for i in range(n):
-            dtmf_init(&self._states[i], &self._params)
-
-    def __dealloc__(self):
-        PyMem_Free(self._states)
-        PyMem_Free(self._events)
-        PyMem_Free(self._counts)
-
-    def reset(self, int channel):
-        """Forget everything about one channel."""
-        dtmf_init(&self._states[self._channel(channel)], &self._params)
-
-    def lost(self, int channel, int n):
-        """Count n samples of one channel as lost."""
-        if n < 0:
-            raise ValueError("a negative number of samples cannot be lost")
-        dtmf_lost(&self._states[self._channel(channel)], n)
-
-    cdef int _channel(self, int channel) except -1:
-        if not 0 <= channel < self._n:
-            raise IndexError(f"channel must lie between 0 and {self._n - 1}, not {channel}")
-        return channel
-
-    def process(self, const int16_t[:, ::1] frames not None):
-        """Take a frame of every channel, rows of one array; list (channel, an event's fields)."""
-        cdef Py_ssize_t taken = 0, n = frames.shape[1]
-        cdef int piece, c, i, any_found
-        cdef DtmfEvent* event
-        cdef list out = []
-        if frames.shape[0] != self._n:
-            raise ValueError(f"frames must have {self._n} rows, not {frames.shape[0]}")
-        while taken < n:
-            piece = <int>(n - taken if n - taken < BANK_PIECE else BANK_PIECE)
-            any_found = 0
-            with nogil:  # a frame of hundreds of channels takes longer than winning the GIL back
-                for c in range(self._n):
-                    self._counts[c] = dtmf_process(
-                        &self._states[c], &frames[c, taken], piece, &self._events[c * BANK_EVENTS], BANK_EVENTS
-                    )
-                    any_found |= self._counts[c]
-            taken += piece
-            if any_found:
-                for c in range(self._n):
-                    for i in range(self._counts[c]):
-                        event = &self._events[c * BANK_EVENTS + i]
-                        out.append((c, (
-                            event.kind, event.digit, event.start, event.end, event.low_dbm0, event.high_dbm0,
-                            event.low_offset, event.high_offset, event.confidence, event.reason,
-                        )))
-        return out
-
-
-def default_params():
-    """Return the kernel's own defaults."""
-    cdef DtmfParams params
-    dtmf_default_params(&params)
-    return params
-
-
-def max_events(int n):
-    """Return how much room `dtmf_process` can need for n samples."""
-    return dtmf_max_events(n)
-
-
-def state_size():
-    """Return the size of a detector's state in bytes."""
-    return sizeof(DtmfState)

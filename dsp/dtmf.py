@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp import _dtmf, _oscillator
+from dsp import _detector, _oscillator
 from dsp._tonefit import KEY_CODES
 from dsp.g711 import alaw_decode, ulaw_decode
 from dsp.levels import peak_of_dbm0
@@ -134,7 +134,7 @@ class DtmfNearMiss:
     position: int
     "Sample at which the best window of 25 ms began."
     reason: str
-    "The limit that this window broke, one of `dsp._dtmf.REASONS`."
+    "The limit that this window broke, one of `dsp._detector.REASONS`."
     confidence: float
 
 
@@ -185,7 +185,7 @@ class DtmfDetector:
         self.encoding = Encoding(encoding)
         if rate_hz != RATE_HZ and self.encoding in (Encoding.ULAW, Encoding.ALAW):
             raise ValueError(f"G.711 has {RATE_HZ} samples a second, not {rate_hz}")
-        self._detector = _dtmf.Detector(params(profile, provisional=provisional, near_misses=near_misses))
+        self._detector = _detector.Detector(params(profile, provisional=provisional, near_misses=near_misses))
         self._near_misses: list[DtmfNearMiss] = []
         self._stream: RateStream | None = None if rate_hz == RATE_HZ else RateStream(rate_hz, RATE_HZ)
         self._direct = self._stream is None and self.encoding is Encoding.PCM16
@@ -249,7 +249,7 @@ class DtmfDetector:
         out, self._near_misses = self._near_misses, []
         return out
 
-    def _heard(self, events: list[_dtmf.Event]) -> list[DtmfDetection]:
+    def _heard(self, events: list[_detector.Event]) -> list[DtmfDetection]:
         out = []
         for event in events:
             if event[0] in _KINDS:
@@ -259,7 +259,7 @@ class DtmfDetector:
                     DtmfNearMiss(
                         digit=DIGITS[event[1]],
                         position=max(0, _at_rate(event[2], self.rate_hz)),
-                        reason=_dtmf.REASONS[event[9]],
+                        reason=_detector.REASONS[event[9]],
                         confidence=event[8],
                     )
                 )
@@ -283,7 +283,7 @@ class DtmfBank:
 
     def __init__(self, n_channels: int, profile: DtmfProfile = ITU_Q24, *, provisional: bool = False) -> None:
         self.profile = profile
-        self._bank = _dtmf.Bank(n_channels, params(profile, provisional=provisional))
+        self._bank = _detector.Bank(n_channels, params(profile, provisional=provisional))
 
     def process(self, frames: NDArray[np.int16]) -> list[tuple[int, DtmfDetection]]:
         """Take samples of every channel, one a row, and return what became known, with its channel.
@@ -444,7 +444,7 @@ def _at_rate(position: int, rate_hz: int) -> int:
     return position if rate_hz == RATE_HZ else round(position * rate_hz / RATE_HZ)
 
 
-def _detection(event: _dtmf.Event, rate_hz: int) -> DtmfDetection:
+def _detection(event: _detector.Event, rate_hz: int) -> DtmfDetection:
     kind, code, start, end, low_dbm0, high_dbm0, low_offset, high_offset, confidence, _ = event
     return DtmfDetection(
         digit=DIGITS[code],

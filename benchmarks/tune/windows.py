@@ -17,7 +17,7 @@ from benchmarks.dtmf.stimuli import Samples, Stimulus, drawn, idle_noise, keyed,
 from benchmarks.dtmf.suite import Condition
 from benchmarks.dtmf.suites import codec, loss, noise, q24
 from benchmarks.tune.model import doubts, field_values, inside
-from dsp import _dtmf, channel
+from dsp import _detector, channel
 from dsp.dtmf import CODES, SENSITIVE, DtmfProfile, params
 
 __all__ = ("Audio", "Keys", "Windows", "conditions", "hear", "keys_under", "material", "trace")
@@ -35,7 +35,7 @@ TRACING = SENSITIVE
 class Windows:
     """Windows within the widest profile's limits, in order: rows of the trace."""
 
-    def __init__(self, rows: Array, fields: tuple[str, ...] = _dtmf.TRACE_FIELDS) -> None:
+    def __init__(self, rows: Array, fields: tuple[str, ...] = _detector.TRACE_FIELDS) -> None:
         self.fields = field_values(rows, fields)
         self.at: NDArray[np.int64] = self.fields.position.astype(np.int64)
         "Sample at which each ends."
@@ -81,14 +81,14 @@ class Keys:
 
 def trace(blocks: Iterable[Samples]) -> tuple[Windows, int]:
     """Return the windows of a recording and its length in samples."""
-    detector = _dtmf.Detector(params(TRACING))
+    detector = _detector.Detector(params(TRACING))
     parts: list[Array] = []
     length = 0
     for block in blocks:
         length += len(block)
-        rows = np.frombuffer(detector.trace(np.ascontiguousarray(block))).reshape(-1, len(_dtmf.TRACE_FIELDS))
-        parts.append(rows[inside(field_values(rows, _dtmf.TRACE_FIELDS), TRACING)])
-    return Windows(np.concatenate(parts) if parts else np.zeros((0, len(_dtmf.TRACE_FIELDS)))), length
+        rows = np.frombuffer(detector.trace(np.ascontiguousarray(block))).reshape(-1, len(_detector.TRACE_FIELDS))
+        parts.append(rows[inside(field_values(rows, _detector.TRACE_FIELDS), TRACING)])
+    return Windows(np.concatenate(parts) if parts else np.zeros((0, len(_detector.TRACE_FIELDS)))), length
 
 
 def _quiet(level_dbm0: float, twist_db: float) -> Condition:

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from dsp._dtmf import Detector, default_params, max_events
+from dsp._detector import Detector, default_params, max_events
 from dsp.debounce import IGNORED, TRANSITIONS, Action, Input, State
 from tests.support.tones import Samples, key, silence
 

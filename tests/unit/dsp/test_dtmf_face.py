@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from dsp import _dtmf, _oscillator
+from dsp import _detector, _oscillator
 from dsp._tonefit import KEY_CODES
 from dsp.channel import add_noise
 from dsp.dtmf import (
@@ -34,7 +34,7 @@ from tests.support.tones import KEYPAD, Samples, detect, digits, key, keys
 
 
 def test_the_default_profile_is_the_kernels_own() -> None:
-    assert params(ITU_Q24) == _dtmf.default_params()
+    assert params(ITU_Q24) == _detector.default_params()
 
 
 def test_codes_are_those_of_rfc_4733() -> None:
