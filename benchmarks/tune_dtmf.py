@@ -142,6 +142,31 @@ def show(fitted: model.Model, about: Mapping[str, Any]) -> None:
             print(f"  heard but to be refused: {figures['heard_but_to_be_refused']}")
 
 
+def table(about: Mapping[str, Any]) -> str:
+    """Return the figures as Markdown: a column for each profile, out of fold and judged."""
+    columns = [(title, name) for title in ("profiles", "judged") for name in about.get(title, {})]
+    titles = {"profiles": "out of fold", "judged": "judged"}
+    lines = [
+        "| | " + " | ".join(f"{name}, {titles[title]}" for title, name in columns) + " |",
+        "|---|" + "---|" * len(columns),
+    ]
+
+    def row(label: str, cells: list[str]) -> None:
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+
+    figures = [about[title][name] for title, name in columns]
+    row("threshold", [f"{f['threshold']:g}" for f in figures])
+    for kind in sorted(figures[0]["false_digits"]):
+        hours = [sum(about["hours" if title == "profiles" else "judged_hours"][kind].values()) for title, _ in columns]
+        counts = [f["false_digits"][kind] for f in figures]
+        row(f"false digits, {kind}", [f"{n} in {h:.0f} h" for n, h in zip(counts, hours, strict=True)])
+    for condition in figures[0]["recall_percent"]:
+        recalls = [f["recall_percent"][condition] for f in figures]
+        if min(recalls) < 100:
+            row(condition + ", %", [f"{recall:.1f}" if recall < 100 else "100" for recall in recalls])
+    return "\n".join(lines) + "\n\nAll other conditions: 100 %.\n"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tune_dtmf", description=(__doc__ or "").splitlines()[0])
@@ -158,6 +183,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.write:
         RESULTS.mkdir(exist_ok=True)
         model.save(RESULTS / "model.json", fitted, about)
+        (RESULTS / "figures.md").write_text(table(about), encoding="utf-8")
         COMPILED.write_text(model.render(model.load(RESULTS / "model.json")[1]), encoding="utf-8")
         chosen = next(p for p in points if p.threshold == about["profiles"]["itu_q24"]["threshold"])
         plots.draw(points, chosen, [c for c in PLOTTED if c in points[0].recall], RESULTS / "trade_off.png")

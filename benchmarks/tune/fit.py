@@ -18,7 +18,18 @@ from benchmarks.tune.model import DOUBTS, Model
 from benchmarks.tune.windows import HOP, Audio, Keys, Windows
 from dsp.dtmf import DIGITS, ITU_Q24, DtmfProfile
 
-__all__ = ("Point", "by_model", "choose", "digits", "evaluate", "fit", "folds_of", "out_of_fold", "refused_digits")
+__all__ = (
+    "Point",
+    "by_model",
+    "choose",
+    "digits",
+    "evaluate",
+    "fit",
+    "folds_of",
+    "out_of_fold",
+    "refused_digits",
+    "rules_of",
+)
 
 Array = NDArray[np.float64]
 PENALTY = 1e-4
@@ -29,6 +40,7 @@ TALK_OFF_WEIGHT = 10.0
 "All audio without keys against all keys: errors in it are the dearer ones, so the fit looks at them more closely."
 JOINS = 8 * HOP
 "Samples within which more of the same digit belongs to it."
+Rule = tuple[int, NDArray[np.bool_]]
 Scorer = Callable[[Audio | Keys], Array]
 
 
@@ -94,22 +106,35 @@ def _logistic(values: Array, labels: Array, weights: Array) -> Model:
     return Model(weights=tuple(float(w) for w in raw), bias=float(found[n] - raw @ middle))
 
 
-def digits(windows: Windows, accepted: NDArray[np.bool_], confirm: int = 2) -> list[tuple[int, int]]:
-    """Replay the debounce; return (code, sample at which it was known) of each digit."""
+def digits(windows: Windows, rules: Sequence[Rule]) -> list[tuple[int, int]]:
+    """Replay the debounce; return (code, sample at which it was known) of each digit.
+
+    A rule is a number of windows in a row that make a digit, and which windows it takes.
+    """
     found: list[tuple[int, int]] = []
-    run = held_until = 0
+    runs = [0] * len(rules)
+    held_until = 0
     held = last = -1
     last_at = -HOP
-    for index in np.flatnonzero(accepted):
+    for index in np.flatnonzero(np.any([taken for _, taken in rules], axis=0)):
         at, code = int(windows.at[index]), int(windows.digit[index])
-        run = run + 1 if code == last and at == last_at + HOP else 1
+        follows = code == last and at == last_at + HOP
         last, last_at = code, at
+        runs = [(run + 1 if follows else 1) if taken[index] else 0 for run, (_, taken) in zip(runs, rules, strict=True)]
         if code == held and at <= held_until:
             held_until = at + JOINS
-        elif run >= confirm:
+        elif any(run >= needed for run, (needed, _) in zip(runs, rules, strict=True)):
             found.append((code, at))
             held, held_until = code, at + JOINS
     return found
+
+
+def rules_of(profile: DtmfProfile, threshold: float, scores: Array, within: NDArray[np.bool_]) -> list[Rule]:
+    """Return a profile's rules with another `min_score`."""
+    rules = [(profile.windows_to_confirm, (scores >= threshold) & within)]
+    if profile.windows_to_confirm > 1:
+        rules.append((profile.windows_to_confirm - 1, (scores >= profile.strong_score) & within))
+    return rules
 
 
 def evaluate(
@@ -118,8 +143,7 @@ def evaluate(
     """Count digits at a threshold, within the limits of a profile."""
 
     def found_in(item: Audio | Keys) -> list[tuple[int, int]]:
-        accepted = (scorer(item) >= threshold) & item.windows.inside(profile)
-        return digits(item.windows, accepted, profile.windows_to_confirm)
+        return digits(item.windows, rules_of(profile, threshold, scorer(item), item.windows.inside(profile)))
 
     false: dict[str, int] = {}
     hours: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from benchmarks.dtmf.score import Key
 from benchmarks.tune import fit, model, windows
 from benchmarks.tune.fit import Point
 from benchmarks.tune.windows import HOP, WINDOW, Audio, Keys, Windows
-from dsp import _dtmf
+from dsp import _detector
 from dsp.channel import add_noise
 from dsp.dtmf import CODES, ITU_Q24, PROFILES, DtmfDetector, generate
 
@@ -50,22 +51,22 @@ MUSIC = CLEAN | {
 
 def _rows(at: list[int], digit: str, **fields: float) -> NDArray[np.float64]:
     values = CLEAN | fields
-    rows = np.zeros((len(at), len(_dtmf.TRACE_FIELDS)))
-    for column, name in enumerate(_dtmf.TRACE_FIELDS):
+    rows = np.zeros((len(at), len(_detector.TRACE_FIELDS)))
+    for column, name in enumerate(_detector.TRACE_FIELDS):
         rows[:, column] = values.get(name, 0.0)
-    rows[:, _dtmf.TRACE_FIELDS.index("position")] = at
-    rows[:, _dtmf.TRACE_FIELDS.index("digit")] = CODES[digit]
+    rows[:, _detector.TRACE_FIELDS.index("position")] = at
+    rows[:, _detector.TRACE_FIELDS.index("digit")] = CODES[digit]
     return rows
 
 
 def _windows(*parts: NDArray[np.float64]) -> Windows:
-    return Windows(np.concatenate(parts) if parts else np.zeros((0, len(_dtmf.TRACE_FIELDS))))
+    return Windows(np.concatenate(parts) if parts else np.zeros((0, len(_detector.TRACE_FIELDS))))
 
 
 def _spread(rng: np.random.Generator, n: int, values: dict[str, float]) -> NDArray[np.float64]:
     rows = _rows([400 * i for i in range(n)], "5", **values)
     for name in ("residual", "both_before", "energy_before", "below"):
-        rows[:, _dtmf.TRACE_FIELDS.index(name)] *= rng.uniform(0.3, 2.0, n)
+        rows[:, _detector.TRACE_FIELDS.index(name)] *= rng.uniform(0.3, 2.0, n)
     return rows
 
 
@@ -99,6 +100,11 @@ def heard() -> tuple[list[Audio], list[Keys]]:
 def test_the_compiled_source_is_what_the_committed_model_renders() -> None:
     _, document = model.load(tune_dtmf.RESULTS / "model.json")
     assert tune_dtmf.COMPILED.read_text(encoding="utf-8") == model.render(document)
+
+
+def test_the_committed_figures_are_those_of_the_model() -> None:
+    _, document = model.load(tune_dtmf.RESULTS / "model.json")
+    assert (tune_dtmf.RESULTS / "figures.md").read_text(encoding="utf-8") == tune_dtmf.table(document)
 
 
 @pytest.mark.parametrize("name", tune_dtmf.GOALS)
@@ -174,12 +180,33 @@ def test_a_source_is_judged_by_a_fit_that_has_not_heard_it() -> None:
 )
 def test_a_digit_needs_consecutive_windows_and_more_of_it_belongs_to_it(windows_at: list[int], n: int) -> None:
     seen = _windows(_rows(windows_at, "5"))
-    assert len(fit.digits(seen, np.ones(len(windows_at), dtype=bool))) == n
+    assert len(fit.digits(seen, [(2, np.ones(len(windows_at), dtype=bool))])) == n
+
+
+@pytest.mark.parametrize(("n_weak", "n"), [(4, 0), (5, 1), (9, 1)])
+def test_any_rule_makes_a_digit(n_weak: int, n: int) -> None:
+    seen = _windows(_rows([400 + HOP * i for i in range(n_weak)], "5"))
+    none = np.zeros(n_weak, dtype=bool)
+    assert len(fit.digits(seen, [(2, none), (5, ~none)])) == n
+
+
+def test_windows_of_one_rule_do_not_make_those_of_another_neighbours() -> None:
+    seen = _windows(_rows([400, 440, 480], "5"))
+    accepted = np.array([True, False, True])
+    assert fit.digits(seen, [(2, accepted), (5, np.ones(3, dtype=bool))]) == []
+
+
+def test_one_window_is_enough_where_it_is_strong() -> None:
+    seen = _windows(_rows([400], "5"))
+    profile = replace(ITU_Q24, strong_score=4.0)
+    for strength, n in ((3.9, 0), (4.0, 1)):
+        rules = fit.rules_of(profile, 1.0, np.array([strength]), np.ones(1, dtype=bool))
+        assert len(fit.digits(seen, rules)) == n
 
 
 def test_windows_of_different_digits_confirm_none() -> None:
     seen = _windows(_rows([400], "5"), _rows([440], "6"))
-    assert fit.digits(seen, np.ones(2, dtype=bool)) == []
+    assert fit.digits(seen, [(2, np.ones(2, dtype=bool))]) == []
 
 
 def test_a_point_counts_what_is_heard_and_what_is_false(heard: tuple[list[Audio], list[Keys]]) -> None:
