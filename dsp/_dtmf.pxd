@@ -27,6 +27,8 @@ cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile
     double min_signal_to_floor
     double min_score
     double strong_score
+    double exact_score
+    int exact_windows
     int windows_to_confirm
     int min_tone_samples
     int pause_blocks
@@ -115,6 +117,10 @@ cdef struct DtmfState:
     double high_peak
     ToneWindow heard  # the window that confirmed the key
     double score
+    # Windows in a row, 5 ms apart, that were right on the frequencies of one digit, if nothing more.
+    int exact_digit
+    int exact_windows
+    int64_t exact_at
     # The best that the analysis saw since it began and that became no key.
     int missed_reason  # 0: nothing
     int missed_digit

@@ -69,6 +69,8 @@ cdef float WEAKER = <float>0.25
 # From the front end's unit (a 128th of the block's sum of squares) to a window of TONE_WINDOW samples, from two blocks.
 cdef double GATE_TO_WINDOW = 128.0 * 200.0 / 160.0
 cdef double GATE_SINE = 0.3125  # a sine of peak 1 in the front end's unit
+# A deviation (ratio) of less than this is none: keys come from quartzes, notes and voices do not.
+cdef double EXACT = 0.005
 # An amplitude of less than this before the tones began is noise.
 cdef double BEFORE_NOISE = 0.15
 # A held tone is there while both of its tones are above this part of their level, and explain that of the energy.
@@ -112,6 +114,8 @@ cdef void dtmf_default_params(DtmfParams* params) noexcept nogil:
     params.min_signal_to_floor = 1.25
     params.min_score = 1.25
     params.strong_score = 4.0
+    params.exact_score = -2.0
+    params.exact_windows = 4
     params.windows_to_confirm = 2
     params.min_tone_samples = 208
     params.pause_blocks = 4
@@ -273,7 +277,7 @@ cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reaso
 cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil:
     """Judge the last five blocks: a digit's code, or -1."""
     cdef int[2] bins
-    cdef int reason
+    cdef int reason, exact
     cdef double score = -99
     # A key whose beginning was disturbed is looked at again, now and then, for as long as it lasts.
     cdef int even_old = state.state == MAYBE or state.analysis.done // TONE_BLOCK % OLD_BLOCKS == 0
@@ -286,6 +290,14 @@ cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil
     if not window_fit(&state.analysis, &state.limits, bins, pair, w):
         return -1
     reason = _verdict(state, &state.analysis, pair, w, &score)
+    if w.digit != state.exact_digit or state.exact_at != state.analysis.done - TONE_BLOCK:
+        state.exact_windows = 0
+    state.exact_digit = w.digit
+    state.exact_at = state.analysis.done
+    exact = max(fabs(w.low_offset), fabs(w.high_offset)) < EXACT
+    state.exact_windows = state.exact_windows + 1 if exact and score >= state.params.exact_score else 0
+    if reason == SCORE and state.exact_windows >= state.params.exact_windows:
+        reason = KEY
     if state.trace:
         _write_down(state, pair, w, reason)
         return -1  # no key is ever held, so that every window is seen
