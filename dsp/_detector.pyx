@@ -28,7 +28,6 @@ REASONS = (
 TRACE_FIELDS = (
     "position", "digit", "reason", "residual", "floor", "low_offset", "high_offset", "high_minus_low_db", "flat_min",
     "flat_max", "low_slope", "high_slope", "below", "below_floor", "low_dbm0", "high_dbm0", "both_before",
-    "energy_before",
 )
 cdef enum:
     BANK_PIECE = 480  # samples of a channel at a time, 60 ms: all that a frame of RTP has

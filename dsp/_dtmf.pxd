@@ -49,7 +49,7 @@ cdef struct DtmfEvent:
     int reason  # of a near miss: index into REASONS
 
 cdef enum:
-    DTMF_TRACE_COLUMNS = 18  # names: dsp._detector.TRACE_FIELDS
+    DTMF_TRACE_COLUMNS = 17  # names: dsp._detector.TRACE_FIELDS
 
 cdef struct DtmfTrace:
     double* rows

@@ -271,7 +271,6 @@ cdef void _write_down(DtmfState* state, TonePair* pair, ToneWindow* w, int reaso
     row[14] = _dbm0(w.low_peak)
     row[15] = _dbm0(w.high_peak)
     row[16] = w.both_before
-    row[17] = w.energy_before
 
 
 cdef int _window(DtmfState* state, TonePair* pair, ToneWindow* w) noexcept nogil:

@@ -45,10 +45,9 @@ cdef struct ToneWindow:
     double flat_max
     double low_slope  # growth of the amplitude over half a window
     double high_slope
-    # Over the 30 ms before the window, the least that a block had: of the stronger tone's amplitude, over that in the
-    # window, and of the energy. Near 0 when a pause came before; 0 when nothing is known.
+    # Over the 30 ms before the window, the least that a block had of the stronger tone's amplitude, over that in the
+    # window. Near 0 when a pause came before; 0 when nothing is known.
     double both_before
-    double energy_before
     # Where the tones begin and end: whole blocks before the window that hold both; amplitude in the first of all these
     # blocks, in the one before it and in the window's last, over that in the window.
     int age
@@ -70,5 +69,5 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int even_
 cdef int window_fit(
     const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
 ) noexcept nogil
-# Fill flat_min, flat_max, both_before, energy_before, age, first, before, last.
+# Fill flat_min, flat_max, both_before, age, first, before, last.
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil

@@ -177,17 +177,14 @@ cdef int window_fit(
 
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil:
     cdef ToneMix mix
-    cdef double low, high, both, mean = 0
+    cdef double low, high, both
     cdef int i, row, running = 1, back = a.rows - TONE_BLOCKS, look = BEFORE_BLOCKS
     tone_flatness(a.bank, a.newest, out.low_bin, out.high_bin, pair)
     out.flat_min = pair.flat_min
     out.flat_max = pair.flat_max
     if a.valid < TONE_BLOCKS + BEFORE_BLOCKS:
         look = BEFORE_MOST
-    for i in range(TONE_BLOCKS):
-        mean += a.energy[(a.newest - i) & (TONE_RING - 1)] / TONE_BLOCKS
     out.both_before = 9
-    out.energy_before = 9
     tone_mix(&mix, pair.low_omega, pair.high_omega, out.low_bin, out.high_bin)
     row = (a.newest - TONE_BLOCKS + 1) & (TONE_RING - 1)
     tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
@@ -201,7 +198,6 @@ cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) 
         high /= pair.high_peak
         if i < look:
             out.both_before = min(out.both_before, max(low, high))
-            out.energy_before = min(out.energy_before, a.energy[row] / (mean + 1e-9))
         if running:
             both = min(low, high)
             if both > THERE and i < a.valid - TONE_BLOCKS:
@@ -212,4 +208,3 @@ cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) 
                 running = 0
     if back < BEFORE_BLOCKS:
         out.both_before = 0
-        out.energy_before = 0

@@ -36,7 +36,6 @@ CLEAN = {
     "low_dbm0": -9.0,
     "high_dbm0": -9.0,
     "both_before": 0.01,
-    "energy_before": 0.01,
 }
 "A window of a key that nothing disturbs."
 MUSIC = CLEAN | {
@@ -44,7 +43,6 @@ MUSIC = CLEAN | {
     "floor": 0.3,
     "low_offset": 0.01,
     "both_before": 0.9,
-    "energy_before": 0.9,
     "below": 1.0,
 }
 
@@ -65,7 +63,7 @@ def _windows(*parts: NDArray[np.float64]) -> Windows:
 
 def _spread(rng: np.random.Generator, n: int, values: dict[str, float]) -> NDArray[np.float64]:
     rows = _rows([400 * i for i in range(n)], "5", **values)
-    for name in ("residual", "both_before", "energy_before", "below"):
+    for name in ("residual", "both_before", "below"):
         rows[:, _detector.TRACE_FIELDS.index(name)] *= rng.uniform(0.3, 2.0, n)
     return rows
 
