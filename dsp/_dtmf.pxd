@@ -6,7 +6,6 @@ the events do not depend on how it was cut.
 
 from libc.stdint cimport int16_t, int64_t
 
-from dsp._tonefit cimport ToneMix
 from dsp._window cimport ToneAnalysis, ToneLimits, ToneWindow
 
 cdef enum:
@@ -110,9 +109,6 @@ cdef struct DtmfState:
     int64_t made_to
     int n_waiting
     DtmfEvent[4] waiting
-    int low_bin
-    int high_bin
-    ToneMix mix
     double low_peak
     double high_peak
     ToneWindow heard  # the window that confirmed the key

@@ -23,7 +23,6 @@ from dsp._tonefit cimport (
     TONE_WINDOW,
     TonePair,
     tone_amplitudes,
-    tone_mix,
 )
 from dsp._window cimport (
     ToneAnalysis,
@@ -316,7 +315,7 @@ cdef int _held(DtmfState* state) noexcept nogil:
     cdef ToneAnalysis* a = &state.analysis
     cdef double low, high, energy = a.energy[a.newest] - state.limits.floor / TONE_BLOCKS, part
     cdef int there
-    tone_amplitudes(&state.mix, &a.bank[16 * a.newest], state.low_bin, state.high_bin, &low, &high)
+    tone_amplitudes(&state.heard.mix, &a.bank[16 * a.newest], state.heard.low_bin, state.heard.high_bin, &low, &high)
     part = 0.5 * (low / state.low_peak + high / state.high_peak)
     there = (
         low > HELD_PEAK * state.low_peak
@@ -343,11 +342,8 @@ cdef int _held(DtmfState* state) noexcept nogil:
 cdef void _follow(DtmfState* state, const TonePair* pair, const ToneWindow* w, int64_t block_start) noexcept nogil:
     """Take down what the newest window shows of the candidate."""
     state.heard = w[0]
-    state.low_bin = w.low_bin
-    state.high_bin = w.high_bin
     state.low_peak = pair.low_peak
     state.high_peak = pair.high_peak
-    tone_mix(&state.mix, pair.low_omega, pair.high_omega, w.low_bin, w.high_bin)
     state.end = block_start + TONE_BLOCK
     state.candidate_windows += 1
     state.candidate_score = min(state.candidate_score, state.score)

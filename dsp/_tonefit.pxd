@@ -51,5 +51,7 @@ cdef int tone_weaker_bin(const float* ring, int newest, int strong_bin) noexcept
 cdef void tone_coarse(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil
 # Fit two tones near pair.low_omega, pair.high_omega to TONE_WINDOW samples; 0 when they cannot be told apart.
 cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil
-# Fill flat_min and flat_max of a fitted pair from the blocks of its window.
-cdef void tone_flatness(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil
+# Fill flat_min and flat_max of a fitted pair from the blocks of its window; mix is that of its frequencies.
+cdef void tone_flatness(
+    const float* ring, int newest, const ToneMix* mix, int low_bin, int high_bin, TonePair* pair
+) noexcept nogil

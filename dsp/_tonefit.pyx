@@ -458,15 +458,15 @@ cdef int tone_fit(const float* y, TonePair* pair) noexcept nogil:
     return 1
 
 
-cdef void tone_flatness(const float* ring, int newest, int low_bin, int high_bin, TonePair* pair) noexcept nogil:
-    cdef ToneMix mix
+cdef void tone_flatness(
+    const float* ring, int newest, const ToneMix* mix, int low_bin, int high_bin, TonePair* pair
+) noexcept nogil:
     cdef double low, high
     cdef int i
-    tone_mix(&mix, pair.low_omega, pair.high_omega, low_bin, high_bin)
     pair.flat_min = 1
     pair.flat_max = 1
     for i in range(TONE_BLOCKS):
-        tone_amplitudes(&mix, &ring[((newest - i) & (TONE_RING - 1)) * 16], low_bin, high_bin, &low, &high)
+        tone_amplitudes(mix, &ring[((newest - i) & (TONE_RING - 1)) * 16], low_bin, high_bin, &low, &high)
         low /= pair.low_peak
         high /= pair.high_peak
         pair.flat_min = min(pair.flat_min, min(low, high))
@@ -501,6 +501,7 @@ def fit_tones(const float[::1] y not None, double low_hz, double high_hz):
     Returns a dict with the fields of `TonePair`, frequencies in Hz, or None where no two steady tones can be told.
     """
     cdef TonePair pair
+    cdef ToneMix mix
     cdef float[256] ring
     cdef float[8] power
     cdef int i, low_bin, high_bin
@@ -514,7 +515,8 @@ def fit_tones(const float[::1] y not None, double low_hz, double high_hz):
         paytone_bank(&y[TONE_BLOCK * i], &ring[16 * i], power)
     low_bin = min(range(4), key=lambda k: abs(BIN_OMEGA[k] - pair.low_omega))
     high_bin = min(range(4, 8), key=lambda k: abs(BIN_OMEGA[k] - pair.high_omega))
-    tone_flatness(ring, TONE_BLOCKS - 1, low_bin, high_bin, &pair)
+    tone_mix(&mix, pair.low_omega, pair.high_omega, low_bin, high_bin)
+    tone_flatness(ring, TONE_BLOCKS - 1, &mix, low_bin, high_bin, &pair)
     return {
         "low_hz": pair.low_omega * 4000 / PI,
         "high_hz": pair.high_omega * 4000 / PI,

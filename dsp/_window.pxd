@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int16_t, int64_t
 
-from dsp._tonefit cimport TonePair
+from dsp._tonefit cimport ToneMix, TonePair
 
 cdef struct ToneAnalysis:  # of 5 ms blocks; rings are indexed by block
     int64_t done  # samples of input up to the end of the newest block
@@ -32,6 +32,7 @@ cdef struct ToneWindow:
     int digit  # RFC 4733 event code of the nearest key
     int low_bin
     int high_bin
+    ToneMix mix  # of its frequencies
     double low_peak  # of the unfiltered signal
     double high_peak
     double low_offset  # deviation of the frequency, a ratio
@@ -69,5 +70,5 @@ cdef int window_opens(const ToneAnalysis* a, const ToneLimits* limits, int even_
 cdef int window_fit(
     const ToneAnalysis* a, const ToneLimits* limits, const int* bins, TonePair* pair, ToneWindow* out
 ) noexcept nogil
-# Fill flat_min, flat_max, both_before, age, first, before, last.
+# Fill flat_min, flat_max, both_before, mix, age, first, before, last.
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil

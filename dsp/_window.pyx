@@ -176,24 +176,24 @@ cdef int window_fit(
 
 
 cdef void window_course(const ToneAnalysis* a, TonePair* pair, ToneWindow* out) noexcept nogil:
-    cdef ToneMix mix
+    cdef ToneMix* mix = &out.mix
     cdef double low, high, both
     cdef int i, row, running = 1, back = a.rows - TONE_BLOCKS, look = BEFORE_BLOCKS
-    tone_flatness(a.bank, a.newest, out.low_bin, out.high_bin, pair)
+    tone_mix(mix, pair.low_omega, pair.high_omega, out.low_bin, out.high_bin)
+    tone_flatness(a.bank, a.newest, mix, out.low_bin, out.high_bin, pair)
     out.flat_min = pair.flat_min
     out.flat_max = pair.flat_max
     if a.valid < TONE_BLOCKS + BEFORE_BLOCKS:
         look = BEFORE_MOST
     out.both_before = 9
-    tone_mix(&mix, pair.low_omega, pair.high_omega, out.low_bin, out.high_bin)
     row = (a.newest - TONE_BLOCKS + 1) & (TONE_RING - 1)
-    tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
+    tone_amplitudes(mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
     out.first = min(low / pair.low_peak, high / pair.high_peak)
-    tone_amplitudes(&mix, &a.bank[16 * a.newest], out.low_bin, out.high_bin, &low, &high)
+    tone_amplitudes(mix, &a.bank[16 * a.newest], out.low_bin, out.high_bin, &low, &high)
     out.last = min(low / pair.low_peak, high / pair.high_peak)
     for i in range(back if back < BEFORE_MOST else BEFORE_MOST):
         row = (a.newest - TONE_BLOCKS - i) & (TONE_RING - 1)
-        tone_amplitudes(&mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
+        tone_amplitudes(mix, &a.bank[16 * row], out.low_bin, out.high_bin, &low, &high)
         low /= pair.low_peak
         high /= pair.high_peak
         if i < look:
