@@ -17,6 +17,7 @@ from dsp._dtmf cimport (
     dtmf_lost,
     dtmf_max_events,
     dtmf_process,
+    dtmf_waiting,
 )
 
 from dsp.debounce import State
@@ -57,10 +58,13 @@ cdef class Detector:
         return other
 
     def lost(self, int n):
-        """Count n samples as lost."""
+        """Count n samples as lost; list an event's fields for each event that this makes known."""
+        cdef DtmfEvent[8] events
+        cdef int i
         if n < 0:
             raise ValueError("a negative number of samples cannot be lost")
         dtmf_lost(&self._state, n)
+        return [_fields(&events[i]) for i in range(dtmf_waiting(&self._state, events, 8))]
 
     def process(self, const int16_t[::1] samples not None):
         """Take samples; list an event's fields for each event."""
@@ -95,6 +99,13 @@ cdef class Detector:
         return State(self._state.state)
 
 
+cdef tuple _fields(const DtmfEvent* event):
+    return (
+        event.kind, event.digit, event.start, event.end, event.low_dbm0, event.high_dbm0, event.low_offset,
+        event.high_offset, event.confidence, event.reason,
+    )
+
+
 cdef list _process(DtmfState* state, const int16_t[::1] samples):
     cdef DtmfEvent[64] events
     cdef Py_ssize_t taken = 0, n = samples.shape[0]
@@ -105,10 +116,7 @@ cdef list _process(DtmfState* state, const int16_t[::1] samples):
         count = dtmf_process(state, &samples[taken], piece, events, 64)
         taken += piece
         for i in range(count):
-            out.append((
-                events[i].kind, events[i].digit, events[i].start, events[i].end, events[i].low_dbm0,
-                events[i].high_dbm0, events[i].low_offset, events[i].high_offset, events[i].confidence, events[i].reason,
-            ))
+            out.append(_fields(&events[i]))
     return out
 
 
@@ -161,7 +169,6 @@ cdef class Bank:
         """Take a frame of every channel, rows of one array; list (channel, an event's fields)."""
         cdef Py_ssize_t taken = 0, n = frames.shape[1]
         cdef int piece, c, i, any_found
-        cdef DtmfEvent* event
         cdef list out = []
         if frames.shape[0] != self._n:
             raise ValueError(f"frames must have {self._n} rows, not {frames.shape[0]}")
@@ -178,11 +185,7 @@ cdef class Bank:
             if any_found:
                 for c in range(self._n):
                     for i in range(self._counts[c]):
-                        event = &self._events[c * BANK_EVENTS + i]
-                        out.append((c, (
-                            event.kind, event.digit, event.start, event.end, event.low_dbm0, event.high_dbm0,
-                            event.low_offset, event.high_offset, event.confidence, event.reason,
-                        )))
+                        out.append((c, _fields(&self._events[c * BANK_EVENTS + i])))
         return out
 
 

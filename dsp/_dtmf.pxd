@@ -97,7 +97,6 @@ cdef struct DtmfState:
     int candidate
     int candidate_windows
     double candidate_score  # the least of its windows
-    int cut  # 1: a loss came while it was followed
     int digit
     int64_t start
     int64_t end
@@ -135,5 +134,6 @@ cdef void dtmf_init(DtmfState* state, const DtmfParams* params) noexcept nogil
 cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil
 # n samples were lost: input of its own kind, not a block of zeros. Up to 20 ms are made up from what came before, and
 # count for nothing but the joint of what is heard on both sides. A held key is held over a longer loss, and ends with
-# the next samples after a long one. What becomes known is told with the next samples.
+# the next samples after a long one. What becomes known is told by dtmf_waiting, or else with the next samples.
 cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil
+cdef int dtmf_waiting(DtmfState* state, DtmfEvent* out, int max_out) noexcept nogil

@@ -46,6 +46,7 @@ cdef enum:
     FLOOR_SLOTS = 3
     FLOOR_SLOT_BLOCKS = 25  # 250 ms; three and the one that is being filled remember a second
     FLOOR_FIRST_BLOCKS = 5  # 50 ms of listening before the floor is believed
+    WAITING = 4
     MAKE_UP_MOST = 160  # samples, 20 ms: a frame of RTP
     LOST_CAP = 1000000  # samples; far above any max_lost_samples
     # Hostile audio: a fit for every two blocks of 5 ms in the long run, eighteen at once. A key needs two to six.
@@ -82,13 +83,13 @@ cdef enum:
 cdef enum:
     MISS, HIT, HIT_AGAIN, HIT_ENOUGH, PRESENT, ABSENT, GAP, LOSS
 cdef enum:
-    NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END, CUT
+    NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END
 cdef uint8_t[3][8] NEXT_STATE
 cdef uint8_t[3][8] ACTION
 if (
     [*State] != [IDLE, MAYBE, HELD]
     or [*_Input] != [MISS, HIT, HIT_AGAIN, HIT_ENOUGH, PRESENT, ABSENT, GAP, LOSS]
-    or [*_Action] != [NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END, CUT]
+    or [*_Action] != [NONE, ARM, COUNT, DROP, START, HOLD, WAIT, END]
 ):
     raise ImportError("dsp._dtmf and dsp.debounce number their members differently")
 for _state in State:
@@ -363,11 +364,11 @@ cdef void _arm(DtmfState* state, const TonePair* pair, const ToneWindow* w, int6
     _follow(state, pair, w, block_start)
 
 
-cdef int _heard_enough(const DtmfState* state, int64_t end) noexcept nogil:
-    """Say whether the windows so far, to sample `end`, confirm the candidate. A key that a loss cuts needs less."""
+cdef int _heard_enough(const DtmfState* state, int64_t end, int cut) noexcept nogil:
+    """Say whether the windows so far, to sample `end`, confirm the candidate; cut: a loss follows. It needs less then."""
     cdef int needed = state.params.windows_to_confirm
     cdef int64_t made
-    if state.cut or (state.analysis.cold and state.analysis.valid <= TONE_BLOCKS + 1):
+    if cut or (state.analysis.cold and state.analysis.valid <= TONE_BLOCKS + 1):
         return state.candidate_windows + 1 >= needed
     end -= <int64_t>(TONE_BLOCK * (1 - min(state.heard.last, 1.0)))
     made = min(end, state.made_to) - max(state.candidate_start, state.made_from)
@@ -403,6 +404,17 @@ cdef void _emit(
         event.confidence = <float>(1 / (1 + exp(-state.candidate_score)))
 
 
+cdef void _start(DtmfState* state, DtmfEvent* out, int max_out, int* count) noexcept nogil:
+    """Tell that the candidate is a key."""
+    if state.shown >= 0 and KEY_CODE[state.shown] != state.candidate:
+        _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.candidate_start, -1, out, max_out, count)
+    state.shown = -1
+    state.missed_reason = STARTED
+    state.digit = state.candidate
+    state.start = state.candidate_start
+    _emit(state, DTMF_START, state.digit, state.start, -1, out, max_out, count)
+
+
 cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int max_out, int* count) noexcept nogil:
     """Take the next 40 samples into the analysis."""
     cdef TonePair pair
@@ -415,9 +427,6 @@ cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int m
     block_start = state.analysis.done - TONE_BLOCK - TONE_DELAY
     if state.state == HELD:
         what = _held(state)
-    elif state.cut:  # first of all, the key that was followed when the loss came
-        digit = state.candidate
-        what = HIT_ENOUGH
     else:
         digit = _window(state, &pair, &window)
         if digit < 0:
@@ -429,23 +438,12 @@ cdef void _block(DtmfState* state, const int16_t* samples, DtmfEvent* out, int m
             else:
                 _follow(state, &pair, &window, block_start)
                 what = HIT_AGAIN
-            if _heard_enough(state, block_start + TONE_BLOCK):
+            if _heard_enough(state, block_start + TONE_BLOCK, 0):
                 what = HIT_ENOUGH
     action = ACTION[state.state][what]
     state.state = NEXT_STATE[state.state][what]
     if action == START:
-        if state.shown >= 0 and KEY_CODE[state.shown] != digit:
-            _emit(state, DTMF_WITHDRAWN, KEY_CODE[state.shown], state.candidate_start, -1, out, max_out, count)
-        state.shown = -1
-        state.missed_reason = STARTED
-        state.digit = digit
-        state.start = state.candidate_start
-        _emit(state, DTMF_START, digit, state.start, -1, out, max_out, count)
-        if state.cut:
-            state.cut = 0
-            if _held(state) == GAP:
-                state.state = NEXT_STATE[HELD][GAP]
-                _emit(state, DTMF_END, digit, state.start, state.end, out, max_out, count)
+        _start(state, out, max_out, count)
     elif action == HOLD:
         state.end = block_start + TONE_BLOCK
         state.absent = 0
@@ -534,14 +532,17 @@ cdef int _take(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, 
     return count
 
 
-cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil:
+cdef int dtmf_waiting(DtmfState* state, DtmfEvent* out, int max_out) noexcept nogil:
     cdef int count = 0
-    if state.n_waiting and n > 0:
-        while count < state.n_waiting and count < max_out:
-            out[count] = state.waiting[count]
-            count += 1
-        state.n_waiting = 0
-    return _take(state, samples, n, out, max_out, count)
+    while count < state.n_waiting and count < max_out:
+        out[count] = state.waiting[count]
+        count += 1
+    state.n_waiting = 0
+    return count
+
+
+cdef int dtmf_process(DtmfState* state, const int16_t* samples, int n, DtmfEvent* out, int max_out) noexcept nogil:
+    return _take(state, samples, n, out, max_out, dtmf_waiting(state, out, max_out) if state.n_waiting else 0)
 
 
 cdef void _make_up(DtmfState* state, int n) noexcept nogil:
@@ -558,10 +559,11 @@ cdef void _make_up(DtmfState* state, int n) noexcept nogil:
     state.made_from = state.position
     state.made_to = state.position + n
     # What a concealer gives out lies PLC_DELAY behind what came in.
-    state.n_waiting = _take(state, &made[PLC_DELAY], n, state.waiting, 4, state.n_waiting)
+    state.n_waiting = _take(state, &made[PLC_DELAY], n, state.waiting, WAITING, state.n_waiting)
 
 
 cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
+    cdef int what
     if n <= 0:
         return
     if n <= MAKE_UP_MOST and state.known >= 5 and state.made_to != state.position:
@@ -575,9 +577,9 @@ cdef void dtmf_lost(DtmfState* state, int n) noexcept nogil:
     state.known = 0
     state.gap = 1
     state.gate_key = -1
-    if ACTION[state.state][LOSS] == CUT:
-        state.cut = 1
-        if not _heard_enough(state, 0):
-            state.cut = 0
-            state.state = IDLE
+    if state.state == MAYBE:
+        what = HIT_ENOUGH if _heard_enough(state, 0, 1) else LOSS
+        state.state = NEXT_STATE[MAYBE][what]
+        if what == HIT_ENOUGH:
+            _start(state, state.waiting, WAITING, &state.n_waiting)
     analysis_lost(&state.analysis, state.position)

@@ -52,7 +52,6 @@ class Action(IntEnum):
     HOLD = 5
     WAIT = 6
     END = 7
-    CUT = 8
 
 
 TRANSITIONS: Mapping[tuple[State, Input], tuple[State, Action]] = MappingProxyType(
@@ -63,7 +62,7 @@ TRANSITIONS: Mapping[tuple[State, Input], tuple[State, Action]] = MappingProxyTy
         (State.MAYBE, Input.HIT_AGAIN): (State.MAYBE, Action.COUNT),
         (State.MAYBE, Input.HIT_ENOUGH): (State.HELD, Action.START),
         (State.MAYBE, Input.MISS): (State.IDLE, Action.DROP),
-        (State.MAYBE, Input.LOSS): (State.MAYBE, Action.CUT),
+        (State.MAYBE, Input.LOSS): (State.IDLE, Action.DROP),  # where it cut no key: else HIT_ENOUGH
         (State.HELD, Input.PRESENT): (State.HELD, Action.HOLD),
         (State.HELD, Input.ABSENT): (State.HELD, Action.WAIT),
         (State.HELD, Input.GAP): (State.IDLE, Action.END),

@@ -209,13 +209,17 @@ class DtmfDetector:
             pcm = self._stream.process(pcm)
         return self._heard(self._detector.process(pcm))
 
-    def lost(self, n_samples: int) -> None:
-        """Say that samples never arrived. A held key is held over a short loss; nothing is heard in one."""
+    def lost(self, n_samples: int) -> list[DtmfDetection]:
+        """Say that samples never arrived, and return what this makes known.
+
+        Up to 20 ms are made up from what came before, so that what is heard on both sides joins. A held key is held
+        over a longer loss, up to the profile's `max_lost_samples`; nothing is heard in one.
+        """
+        found: list[_detector.Event] = []
         if self._stream is not None and n_samples > 0:
-            pending = self._stream.flush()
-            self._detector.process(pending)
+            found = self._detector.process(self._stream.flush())
             n_samples = round(n_samples * RATE_HZ / self.rate_hz)
-        self._detector.lost(n_samples)
+        return self._heard(found + self._detector.lost(n_samples))
 
     def flush(self) -> list[DtmfDetection]:
         """End the input: a key still held ends. Positions go on behind 100 ms of silence."""

@@ -100,8 +100,8 @@ class Ours:
         at = 0
         for piece in pieces:
             if isinstance(piece, int):
-                detector.lost(piece)
                 at += piece
+                found += [Found(event.digit, at) for event in detector.lost(piece) if event.end is None]
                 continue
             at += len(piece)
             found += [Found(event.digit, at) for event in detector.process(piece) if event.end is None]

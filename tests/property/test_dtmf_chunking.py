@@ -69,7 +69,7 @@ def test_starts_and_ends_alternate_whatever_comes(plan: list[tuple[bool, int]], 
     at = 0
     for lost, n in plan:
         if lost:
-            detector.lost(n)
+            found += detector.lost(n)
         else:
             kind = rng.integers(0, 3)
             part = AUDIO[at : at + n] if kind < 2 else rng.integers(-32768, 32768, n).astype(np.int16)

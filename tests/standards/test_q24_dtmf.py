@@ -238,7 +238,7 @@ def test_with_the_loss_declared_every_key_is_heard_once(law: str, rng: np.random
     for at in range(0, len(samples), 160):
         since += 1
         if since > 4 and rng.random() < 0.15:  # never two near each other: 120 ms survive one
-            detector.lost(len(samples[at : at + 160]))
+            heard += detector.lost(len(samples[at : at + 160]))
             since = 0
             lost += 1
         else:
