@@ -215,7 +215,7 @@ class DtmfDetector:
         Up to 20 ms are made up from what came before, so that what is heard on both sides joins. A held key is held
         over a longer loss, up to the profile's `max_lost_samples`; nothing is heard in one.
         """
-        found: list[_detector.Event] = []
+        found: list[_detector._Event] = []
         if self._stream is not None and n_samples > 0:
             found = self._detector.process(self._stream.flush())
             n_samples = round(n_samples * RATE_HZ / self.rate_hz)
@@ -253,7 +253,7 @@ class DtmfDetector:
         out, self._near_misses = self._near_misses, []
         return out
 
-    def _heard(self, events: list[_detector.Event]) -> list[DtmfDetection]:
+    def _heard(self, events: list[_detector._Event]) -> list[DtmfDetection]:
         out = []
         for event in events:
             if event[0] in _KINDS:
@@ -448,7 +448,7 @@ def _at_rate(position: int, rate_hz: int) -> int:
     return position if rate_hz == RATE_HZ else round(position * rate_hz / RATE_HZ)
 
 
-def _detection(event: _detector.Event, rate_hz: int) -> DtmfDetection:
+def _detection(event: _detector._Event, rate_hz: int) -> DtmfDetection:
     kind, code, start, end, low_dbm0, high_dbm0, low_offset, high_offset, confidence, _ = event
     return DtmfDetection(
         digit=DIGITS[code],

@@ -44,6 +44,8 @@ def main() -> int:
         "--allowlist",
         str(allowlist),
         "--ignore-unused-allowlist",
+        "--mypy-config-file",
+        str(ROOT / "pyproject.toml"),
         *modules,
     ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
