@@ -13,7 +13,6 @@ cdef enum:
     DTMF_END = 2  # it was released; `end` is where
     DTMF_PROVISIONAL = 3  # the front end hears one, not yet confirmed; only with params.provisional
     DTMF_WITHDRAWN = 4  # and it was none
-
     DTMF_NEAR_MISS = 5  # the analysis ran and confirmed nothing: `reason` says why; only with params.near_misses
 
 cdef struct DtmfParams:  # every field: dsp.dtmf.DtmfProfile

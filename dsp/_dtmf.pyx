@@ -474,7 +474,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     """Take the 10 ms block that is complete; it lies at `head` of the ring, and in `samples`."""
     cdef GateBlock block
     cdef float band
-    cdef int key, again
+    cdef int key, again, opens
     gate_block(samples, 2 * state.gate_least, &block)
     band = block.energy - block.below
     band = band if band > 0 else 0
@@ -489,7 +489,9 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
     again = key >= 0 and key == state.gate_key
     state.gate_run = state.gate_run + 1 if again else 0
     state.gate_key = key
-    if again and state.shown < 0 and state.state != HELD and state.params.provisional:
+    opens = again and not state.open and (_is_new(state, key) or state.gate_run % OLD_BLOCKS == 0)
+    # Only where the analysis runs, which takes back what it does not confirm.
+    if again and (state.open or opens) and state.shown < 0 and state.state != HELD and state.params.provisional:
         state.shown = key
         _emit(state, DTMF_PROVISIONAL, KEY_CODE[key], state.position - 2 * GATE_BLOCK, -1, out, max_out, count)
     if state.open:
@@ -503,7 +505,7 @@ cdef void _gate(DtmfState* state, const int16_t* samples, DtmfEvent* out, int ma
                 state.shown = -1
             if state.params.near_misses and KEY < state.missed_reason <= TOO_SHORT:
                 _emit(state, DTMF_NEAR_MISS, state.missed_digit, state.missed_at, -1, out, max_out, count)
-    elif again and (_is_new(state, key) or state.gate_run % OLD_BLOCKS == 0):
+    elif opens:
         state.quiet = 0
         state.missed_reason = KEY
         _take_floors(state)

@@ -264,6 +264,18 @@ def test_what_is_provisional_and_no_key_is_withdrawn() -> None:
     assert kinds == [DtmfKind.PROVISIONAL, DtmfKind.WITHDRAWN]
 
 
+def test_a_pair_that_goes_on_through_noise_leaves_nothing_provisional() -> None:
+    rng = np.random.default_rng(4)
+    pair = generate("1", on_ms=700, off_ms=0, frequency_offset=0.03, ramp_ms=0).astype(np.float64)
+    for at in range(800, len(pair), 720):  # 40 ms of noise, then 50 ms of the pair: not new, for it never paused
+        pair[at : at + 320] += rng.normal(0, 6000, len(pair[at : at + 320]))
+    samples = np.concatenate([np.zeros(4000), np.clip(pair, -32768, 32767), np.zeros(4000)]).astype(np.int16)
+    detector = DtmfDetector(provisional=True)
+    kinds = [found.kind for found in detector.process(samples) + detector.flush()]
+    assert kinds
+    assert kinds == [DtmfKind.PROVISIONAL, DtmfKind.WITHDRAWN] * (len(kinds) // 2)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
