@@ -29,7 +29,7 @@ class UnsupportedRateError(DspError, ValueError):
     ``from_hz`` and ``to_hz`` name the rates asked for.
     """
 
-    def __init__(self, from_hz: int, to_hz: int) -> None:
+    def __init__(self, from_hz: float, to_hz: float) -> None:
         super().__init__(f"cannot resample from {from_hz} Hz to {to_hz} Hz: rates must lie between 4000 and 384000 Hz")
         self.from_hz = from_hz
         self.to_hz = to_hz

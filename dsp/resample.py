@@ -78,11 +78,11 @@ def resample(samples: NDArray[Any], from_hz: int, to_hz: int) -> NDArray[np.int1
 
 
 class RateStream:
-    """Convert mono int16 audio to another sample rate, piece by piece.
+    """Convert mono audio to another sample rate, piece by piece.
 
     Parameters
     ----------
-    from_hz, to_hz : int
+    from_hz, to_hz : float
         4000 to 384000.
 
     Raises
@@ -95,15 +95,14 @@ class RateStream:
     Output lags behind input by some milliseconds and is aligned with it. How the input is cut makes no difference.
     """
 
-    def __init__(self, from_hz: int, to_hz: int) -> None:
+    def __init__(self, from_hz: float, to_hz: float) -> None:
         for rate_hz in (from_hz, to_hz):
             if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
                 raise UnsupportedRateError(from_hz, to_hz)
-        self._rates = (from_hz, to_hz)
         self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
 
-    def process(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Take samples and return those that are ready."""
+    def process(self, samples: NDArray[Any]) -> NDArray[np.int16]:
+        """Take samples, int16 or floats with full scale ±1.0, and return those that are ready."""
         return self._out(samples, last=False)
 
     def flush(self) -> NDArray[np.int16]:
@@ -112,6 +111,8 @@ class RateStream:
         self._stream.clear()
         return out
 
-    def _out(self, samples: NDArray[np.int16], *, last: bool) -> NDArray[np.int16]:
-        wide = samples.astype(np.float32) / np.float32(32768.0)
+    def _out(self, samples: NDArray[Any], *, last: bool) -> NDArray[np.int16]:
+        wide = samples.astype(np.float32)
+        if samples.dtype == np.int16:
+            wide /= np.float32(32768.0)
         return to_int16(cast("NDArray[np.float32]", self._stream.resample_chunk(wide, last=last)))

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
 from dsp.dtmf import ITU_Q24, RATE_HZ, DtmfDetection, DtmfDetector, DtmfProfile
-from dsp.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, to_int16
+from dsp.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, RateStream, to_int16
 from engine.errors import Error
 
 __all__ = ("AudioFileError", "DetectedDigit", "blocks_at_8_khz", "detect_file")
@@ -79,8 +78,8 @@ def _check(path: Path, file: soundfile.SoundFile, channel: int | None) -> None:
 
 
 def _converted(path: Path, file: soundfile.SoundFile, channel: int | None, speed: float) -> Iterator[NDArray[np.int16]]:
-    from_hz = file.samplerate * speed
-    stream = soxr.ResampleStream(from_hz, RATE_HZ, 1, dtype="float32", quality="HQ") if from_hz != RATE_HZ else None
+    to_hz = RATE_HZ / speed
+    stream = RateStream(file.samplerate, to_hz) if file.samplerate != to_hz else None
     done = 0
     for block in file.blocks(blocksize=round(BLOCK_S * file.samplerate), dtype="float32", always_2d=True):
         mono: NDArray[Any] = block[:, channel - 1] if channel is not None else block.mean(axis=1, dtype=np.float32)
@@ -89,11 +88,11 @@ def _converted(path: Path, file: soundfile.SoundFile, channel: int | None, speed
             at = (done + int(np.argmin(finite))) / file.samplerate
             raise AudioFileError(f"{path}: the sample at {at:.3f} s is not a number (NaN or infinite)")
         done += len(mono)
-        yield to_int16(mono if stream is None else stream.resample_chunk(mono))
+        yield to_int16(mono) if stream is None else stream.process(mono)
     if done == 0:
         raise AudioFileError(f"{path}: holds no samples")
     if stream is not None:
-        yield to_int16(stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True))
+        yield stream.flush()
 
 
 def detect_file(path: Path, *, profile: DtmfProfile = ITU_Q24, channel: int | None = None) -> Iterator[DetectedDigit]:

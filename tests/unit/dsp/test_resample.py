@@ -7,7 +7,7 @@ import pytest
 
 from dsp.errors import UnsupportedRateError
 from dsp.levels import rms_dbov
-from dsp.resample import resample, to_int16
+from dsp.resample import RateStream, resample, to_int16
 
 
 def sine(freq_hz: float, rate_hz: int) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
@@ -62,3 +62,22 @@ def test_a_wrong_type_or_shape_is_refused() -> None:
         to_int16(np.zeros(8, dtype=np.int32))
     with pytest.raises(ValueError, match="mono"):
         resample(np.zeros((8, 2), dtype=np.int16), 8000, 16000)
+
+
+@pytest.mark.parametrize("from_hz", [16000, 44100, 48000])
+def test_a_stream_gives_the_same_however_its_input_is_cut(from_hz: int) -> None:
+    rng = np.random.default_rng(9)
+    samples = rng.integers(-20000, 20000, from_hz).astype(np.int16)
+    whole = RateStream(from_hz, 8000)
+    expected = np.concatenate([whole.process(samples), whole.flush()])
+    assert len(expected) == 8000
+    stream = RateStream(from_hz, 8000)
+    pieces = np.split(samples, np.sort(rng.integers(0, len(samples), 50)))
+    assert np.array_equal(np.concatenate([*map(stream.process, pieces), stream.flush()]), expected)
+
+
+def test_a_stream_takes_floats_as_it_takes_int16() -> None:
+    samples = np.random.default_rng(9).integers(-20000, 20000, 4800).astype(np.int16)
+    ints, floats = RateStream(48000, 8000), RateStream(48000, 8000)
+    from_floats = np.concatenate([floats.process(samples / np.float32(32768)), floats.flush()])
+    assert np.array_equal(np.concatenate([ints.process(samples), ints.flush()]), from_floats)
