@@ -8,9 +8,12 @@ from engine.media.events import (
     LegClosed,
     MediaEvent,
     MediaTimeout,
+    PeerUnreachable,
     PlayFinished,
+    PlayPosition,
 )
-from engine.media.plane import Codec, KeyMode, Leg, ManualPlane, MediaPlane
+from engine.media.leg import Codec, KeyMode, Leg
+from engine.media.plane import ManualPlane, MediaPlane
 from engine.media.statistics import LegStatistics, PlaneStatistics
 
 __all__ = (
@@ -27,6 +30,8 @@ __all__ = (
     "MediaEvent",
     "MediaPlane",
     "MediaTimeout",
+    "PeerUnreachable",
     "PlaneStatistics",
     "PlayFinished",
+    "PlayPosition",
 )

@@ -25,6 +25,9 @@ class PlaylistCore:
         interruptible: bool,
         loop: bool,
         gap_samples: int,
+        gain: int,
+        report_samples: int,
+        paused: bool,
     ) -> PlaylistCore: ...
     def __init__(
         self,
@@ -35,4 +38,7 @@ class PlaylistCore:
         interruptible: bool,
         loop: bool,
         gap_samples: int,
+        gain: int,
+        report_samples: int,
+        paused: bool,
     ) -> None: ...

@@ -34,6 +34,7 @@ cdef class LegCore:
         memcpy(&self.state.random, random + 8, 4)
         memcpy(&self.state.sequence, random + 12, 2)
         self.state.marker = True
+        self.state.mask_key = -1
         if record:
             if not ring_init(&self.state.tap, TAP_FRAMES, TICK_SAMPLES * 2):
                 raise MemoryError
@@ -62,6 +63,8 @@ cdef class LegCore:
         memset(&leg.tone, 0, sizeof(leg.tone))
         memset(leg.keys, 0, sizeof(leg.keys))
         memset(leg.fifo, 0, sizeof(leg.fifo))
+        memset(&leg.mask, 0, sizeof(leg.mask))
+        memset(leg.heard, 0, sizeof(leg.heard))
 
     def read_tap(self):
         """Return the received audio since the last call as native int16 bytes, and the frames lost so far."""
@@ -90,10 +93,13 @@ cdef class LegCore:
             "underruns": leg.jitter.underruns,
             "resyncs": leg.jitter.resync,
             "ssrc_changes": leg.counters.ssrc_changes,
+            "ssrc_collisions": leg.counters.ssrc_collisions,
             "relatched": leg.counters.relatched,
+            "icmp_errors": leg.counters.icmp_errors,
             "event_packets_in": leg.counters.events_in,
             "keys_by_event": leg.events.keys_started,
             "rtcp_in": leg.counters.rtcp_in,
+            "rtcp_out": leg.counters.rtcp_out,
             "tap_lost": leg.counters.tap_lost,
             "peer_fraction_lost": leg.counters.peer_fraction_lost / 256.0,
             "peer_lost": leg.counters.peer_lost,
@@ -110,7 +116,8 @@ cdef class PlaylistCore:
     def __cinit__(self):
         memset(&self.list, 0, sizeof(Playlist))
 
-    def __init__(self, uint64_t serial, int64_t token, list clips not None, *, bint interruptible, bint loop, int32_t gap_samples):
+    def __init__(self, uint64_t serial, int64_t token, list clips not None, *, bint interruptible, bint loop, int32_t gap_samples, int32_t gain,
+                 int32_t report_samples, bint paused):
         cdef ClipRef* refs = <ClipRef*>calloc(len(clips) + 1, sizeof(ClipRef))
         cdef bytes pcmu
         cdef bytes pcma
@@ -130,6 +137,9 @@ cdef class PlaylistCore:
         self.list.interruptible = interruptible
         self.list.loop = loop
         self.list.gap = gap_samples
+        self.list.gain = gain
+        self.list.report = report_samples
+        self.list.paused = paused
         self.list.n_clips = <int32_t>len(clips)
 
     def __dealloc__(self):

@@ -3,8 +3,9 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from dsp._dtmf cimport DtmfParams, DtmfState
+from dsp._mask cimport MaskState
 from dsp._oscillator cimport ToneGenState
-from engine.media._ring cimport Ring
+from engine.media._ring cimport Ring, ring_push
 from engine.media._system cimport Address, Batch
 from engine.rtp._event_sender cimport EventSender
 from engine.rtp._jitter cimport JITTER_TICK, JitterBuffer
@@ -17,8 +18,9 @@ cdef enum:
     TICK_NS = 20000000
     SAMPLE_NS = 125000          # 8 kHz
     MAX_KEYS = 64
-    FIFO_SIZE = 1024            # a tick and a packet of 60 ms, and some
+    FIFO_SAMPLES = 640          # a tick and a packet of 60 ms
     TAP_FRAMES = 512            # 10 s of received audio
+    GAIN_ONE = 16384            # gains are 1/16384
 
 
 cdef enum:                      # what a payload type carries
@@ -35,6 +37,9 @@ cdef enum:                      # kinds of MediaEvent
     EVENT_PLAYED = 3
     EVENT_SILENT = 4
     EVENT_CLOSED = 5
+    EVENT_POSITION = 6
+    EVENT_UNREACHABLE = 7
+    EVENT_CONFIGURED = 8
 
 
 cdef enum:                      # sources of a digit
@@ -55,7 +60,11 @@ cdef enum:                      # why a packet was dropped; engine.media.statist
     DROP_NOT_RECEIVING = 9
     DROP_NOT_CONFIGURED = 10
     DROP_EVENT = 11
-    N_DROPS = 12
+    DROP_OWN_SSRC = 12
+    DROP_PAYLOAD = 13
+    DROP_AUTHENTICATION = 14
+    DROP_REPLAY = 15
+    N_DROPS = 16
 
 
 cdef struct MediaEvent:
@@ -83,18 +92,22 @@ cdef struct Playlist:
     int64_t token
     bint interruptible
     bint loop
+    bint paused
     int32_t gap                 # samples of silence between two clips
+    int32_t gain
     int32_t n_clips
     int32_t clip
     int32_t offset
     int32_t gap_left
+    int64_t position            # samples since the playlist began, gaps included; a loop begins anew
+    int32_t report              # samples between two position events; 0: none
     ClipRef* clips
 
 
 cdef struct LegConfig:
     Address remote
     Address remote_rtcp
-    int32_t codec               # CARRIES_PCMU or CARRIES_PCMA
+    int32_t codec               # CARRIES_…
     int32_t send_pt
     int32_t event_send_pt       # -1: none
     int32_t event_rate_hz
@@ -102,6 +115,7 @@ cdef struct LegConfig:
     bint negotiated_event       # we may receive telephone-events
     bint sending
     bint receiving
+    bint rtcp_mux               # RFC 5761: RTCP goes over the RTP port
     int64_t timeout_ns          # 0: never
     uint8_t[128] carries        # by payload type received
 
@@ -113,9 +127,12 @@ cdef struct LegCounters:
     uint64_t octets_out
     uint64_t send_failed
     uint64_t ssrc_changes
+    uint64_t ssrc_collisions
     uint64_t relatched
+    uint64_t icmp_errors
     uint64_t events_in
     uint64_t rtcp_in
+    uint64_t rtcp_out
     uint64_t tap_lost           # frames of the tap that nobody read in time
     uint64_t[N_DROPS] dropped
     uint32_t peer_fraction_lost # what the peer says of our stream: 1/256
@@ -134,6 +151,7 @@ cdef struct LegState:
     bint configured
     bint closing                # Python asked for it back
     bint detect_in_band
+    uint64_t cycle              # of the context, when it ticked last
     uint64_t skipped            # cycles the thread had skipped when this leg ticked last
     uint64_t ticks
     LegConfig config
@@ -142,6 +160,9 @@ cdef struct LegState:
     # Hearing.
     Address latched
     bint is_latched
+    Address latched_rtcp
+    bint is_rtcp_latched
+    bint unreachable_reported
     int64_t latched_heard_ns
     int64_t heard_ns
     bint silence_reported
@@ -155,18 +176,28 @@ cdef struct LegState:
     bint event_heard            # a telephone-event came: tones in the audio are no digits any more
     DtmfState detector
     int64_t detector_samples
-    bint tone_reported
     int32_t held_ticks
     bint has_tap
     Ring tap
 
+    # What others hear of this leg: the leg that it is bridged with.
+    LegState* other
+    bint muted                  # the other hears nothing of this leg
+    bint relays_keys            # telephone-events go to the other leg while the mask is off
+    bint is_masked              # the delay line of the mask lies on the way
+    bint masks                  # ... and takes keys out
+    MaskState mask
+    int64_t mask_key            # where the key began that is marked and has not ended, or -1
+    int16_t[TICK_SAMPLES] heard # this tick's frame, as the other hears it
+    bint has_heard
+
     # Speaking.
     uint32_t ssrc
     uint16_t sequence
-    uint32_t timestamp          # of the first sample in fifo
+    uint32_t timestamp          # of the first sample in fifo, in samples
     bint marker
     int32_t n_fifo
-    uint8_t[FIFO_SIZE] fifo
+    uint8_t[2 * FIFO_SAMPLES] fifo  # bytes of G.711, or int16 for the other codecs
     Playlist* playlist
     uint8_t[MAX_KEYS] keys
     uint8_t[MAX_KEYS] key_in_band
@@ -184,19 +215,25 @@ cdef struct LegState:
     uint32_t random
     uint32_t last_sr
     int64_t last_sr_ns
+    int64_t round_trip_ns       # of the last report that told, or -1
 
 
 cdef struct TickContext:
     Ring* events
     bint woke                   # something was put into `events`
     uint64_t skipped            # cycles skipped since the thread began
+    uint64_t cycle              # phases begun
     int32_t n_cname
     uint8_t[64] cname
     DtmfParams detector_params
     Batch batch
 
 
-cdef bint emit(TickContext* context, const MediaEvent* event) noexcept nogil
+cdef inline bint emit(TickContext* context, const MediaEvent* event) noexcept nogil:
+    """Tell Python; what finds no room is counted by the ring."""
+    context.woke = True
+    return ring_push(context.events, event)
+
+
 cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept nogil
-cdef void leg_configure(LegState* leg, const LegConfig* config, const DtmfParams* params, int64_t now_ns) noexcept nogil
-cdef void playlist_end(LegState* leg, TickContext* context, bint completed, bint by_digit) noexcept nogil
+cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* config, int64_t now_ns) noexcept nogil

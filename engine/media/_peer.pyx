@@ -74,3 +74,10 @@ cdef bint follow_source(LegState* leg, const RtpHeader* header, int64_t now_ns) 
     leg.has_candidate = False
     leg.source_heard_ns = now_ns
     return True
+
+
+cdef bint rtcp_from_our_peer(const LegState* leg, const Address* source) noexcept nogil:
+    """Tell whether RTCP came from the peer's host: the signalled one, or the one whose RTP we hear (RFC 4961)."""
+    if leg.is_rtcp_latched and same_address(source, &leg.latched_rtcp):
+        return True
+    return same_host(source, &leg.config.remote_rtcp) or (leg.is_latched and same_host(source, &leg.latched))

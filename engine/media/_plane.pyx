@@ -13,7 +13,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from dsp._dtmf cimport DtmfParams
+from engine.media._bridge cimport bridge_link, bridge_mask, bridge_unlink
 from engine.media._handles cimport LegCore, PlaylistCore
+from engine.media._keys cimport keys_push
 from engine.media._leg cimport (
     CARRIES_EVENT,
     EVENT_CLOSED,
@@ -24,12 +26,13 @@ from engine.media._leg cimport (
     TickContext,
     leg_configure,
     leg_hear,
-    playlist_end,
 )
+from engine.media._player cimport player_end, player_seek
+from engine.media._report cimport leg_report
 from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
 from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
-from engine.media._speak cimport leg_key, leg_report, leg_speak
-from engine.media._system cimport Address, monotonic_ns, sleep_until, wake
+from engine.media._speak cimport leg_speak
+from engine.media._system cimport Address, batch_prepare, monotonic_ns, sleep_until, wake
 
 cdef enum:
     COMMANDS = 4096
@@ -42,6 +45,13 @@ cdef enum:  # kinds of command
     COMMAND_PLAY = 4
     COMMAND_STOP = 5
     COMMAND_KEY = 6
+    COMMAND_PAUSE = 7
+    COMMAND_SEEK = 8
+    COMMAND_GAIN = 9
+    COMMAND_BRIDGE = 10
+    COMMAND_UNBRIDGE = 11
+    COMMAND_MASK = 12
+    COMMAND_MUTE = 13
 
 
 cdef struct Command:
@@ -50,7 +60,13 @@ cdef struct Command:
     int32_t in_band
     int32_t on_samples
     int32_t off_samples
+    int32_t gain
+    bint flag
+    bint other_flag
+    int64_t position
+    double level_dbm0
     LegState* leg
+    LegState* other
     Playlist* playlist
     LegConfig config
 
@@ -89,6 +105,7 @@ cdef class ClockThread:
         self.context.n_cname = <int32_t>min(<Py_ssize_t>64, len(cname))
         memcpy(self.context.cname, text, self.context.n_cname)
         self.context.detector_params = detector
+        batch_prepare(&self.context.batch)
 
     def __dealloc__(self):
         ring_free(&self.commands)
@@ -132,6 +149,7 @@ cdef class ClockThread:
         int packet_samples,
         bint sending,
         bint receiving,
+        bint rtcp_mux,
         int64_t timeout_ms,
     ):
         """Set what SDP agreed on. Addresses are ``(packed, port)``; `carries` maps payload types to numbers."""
@@ -149,6 +167,7 @@ cdef class ClockThread:
         config.packet = packet_samples
         config.sending = sending
         config.receiving = receiving
+        config.rtcp_mux = rtcp_mux
         config.timeout_ns = timeout_ms * 1000000
         for payload_type, kind in carries.items():
             config.carries[<int>payload_type & 0x7F] = kind
@@ -171,6 +190,71 @@ cdef class ClockThread:
         memset(&command, 0, sizeof(Command))
         command.kind = COMMAND_STOP
         command.leg = leg.state
+        return bool(ring_push(&self.commands, &command))
+
+    def pause_playing(self, LegCore leg not None, bint paused):
+        """Hold what plays, or let it go on."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_PAUSE
+        command.leg = leg.state
+        command.flag = paused
+        return bool(ring_push(&self.commands, &command))
+
+    def seek(self, LegCore leg not None, int64_t position):
+        """Let what plays go on at `position`, in samples."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_SEEK
+        command.leg = leg.state
+        command.position = position
+        return bool(ring_push(&self.commands, &command))
+
+    def gain(self, LegCore leg not None, int32_t gain):
+        """Make what plays louder or softer: `gain` in 1/16384."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_GAIN
+        command.leg = leg.state
+        command.gain = gain
+        return bool(ring_push(&self.commands, &command))
+
+    def bridge(self, LegCore leg not None, LegCore other not None, *, bint relay_keys):
+        """Let two legs of this thread hear each other."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_BRIDGE
+        command.leg = leg.state
+        command.other = other.state
+        command.flag = relay_keys
+        return bool(ring_push(&self.commands, &command))
+
+    def unbridge(self, LegCore leg not None):
+        """Part a leg from the one it is bridged with."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_UNBRIDGE
+        command.leg = leg.state
+        return bool(ring_push(&self.commands, &command))
+
+    def mask(self, LegCore leg not None, *, bint on_the_way, bint masks, double fill_dbm0):
+        """Put the mask in the way of what others hear of a leg; `masks` says whether it takes keys out."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_MASK
+        command.leg = leg.state
+        command.flag = on_the_way
+        command.other_flag = masks
+        command.level_dbm0 = fill_dbm0
+        return bool(ring_push(&self.commands, &command))
+
+    def mute(self, LegCore leg not None, bint muted):
+        """Let others hear nothing of a leg, or all again."""
+        cdef Command command
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_MUTE
+        command.leg = leg.state
+        command.flag = muted
         return bool(ring_push(&self.commands, &command))
 
     def key(self, LegCore leg not None, uint8_t code, *, bint in_band, int32_t on_samples, int32_t off_samples):
@@ -277,16 +361,25 @@ cdef class ClockThread:
     cdef void _phase(self, int phase, int64_t now_ns) noexcept nogil:
         cdef LegState* leg = self.first[phase]
         cdef LegState* following
+        self.context.cycle += 1
         while leg != NULL:
             following = leg.next
             if leg.closing:
                 self._give_back(leg, now_ns)
-            else:
-                # First hear, then speak: a key stops a prompt before another packet of it is sent.
-                leg_hear(leg, &self.context, now_ns)
+            elif leg.cycle != self.context.cycle:
+                # First hear, then speak: a key stops a prompt before another packet of it is sent, and of two that
+                # hear each other both hear this tick.
+                self._hear(leg, now_ns)
+                if leg.other != NULL:
+                    self._hear(leg.other, now_ns)
+                    leg_speak(leg.other, &self.context, now_ns)
                 leg_speak(leg, &self.context, now_ns)
-                leg.ticks += 1
             leg = following
+
+    cdef inline void _hear(self, LegState* leg, int64_t now_ns) noexcept nogil:
+        leg.cycle = self.context.cycle
+        leg_hear(leg, &self.context, now_ns)
+        leg.ticks += 1
 
     cdef void _obey(self, int64_t now_ns) noexcept nogil:
         cdef Command command
@@ -296,15 +389,45 @@ cdef class ClockThread:
             elif command.kind == COMMAND_REMOVE:
                 self._remove(command.leg, now_ns)
             elif command.kind == COMMAND_CONFIGURE:
-                leg_configure(command.leg, &command.config, &self.context.detector_params, now_ns)
+                leg_configure(command.leg, &self.context, &command.config, now_ns)
             elif command.kind == COMMAND_PLAY:
-                playlist_end(command.leg, &self.context, False, False)
+                player_end(command.leg, &self.context, False, False)
                 command.leg.playlist = command.playlist
             elif command.kind == COMMAND_STOP:
-                playlist_end(command.leg, &self.context, False, False)
+                player_end(command.leg, &self.context, False, False)
             elif command.kind == COMMAND_KEY:
-                leg_key(command.leg, <uint8_t>command.code, command.in_band != 0, command.on_samples, command.off_samples)
+                keys_push(command.leg, <uint8_t>command.code, command.in_band != 0, command.on_samples, command.off_samples)
+            elif command.kind == COMMAND_BRIDGE:
+                self._bridge(command.leg, command.other, command.flag)
+            elif command.kind == COMMAND_UNBRIDGE:
+                bridge_unlink(command.leg)
+            elif command.kind == COMMAND_MASK:
+                bridge_mask(command.leg, command.flag, command.other_flag, command.level_dbm0)
+            elif command.kind == COMMAND_MUTE:
+                command.leg.muted = command.flag
+            elif command.leg.playlist != NULL:
+                self._move_playlist(command.leg.playlist, &command)
         memset(&command, 0, sizeof(Command))
+
+    cdef void _move_playlist(self, Playlist* playlist, const Command* command) noexcept nogil:
+        if command.kind == COMMAND_PAUSE:
+            playlist.paused = command.flag
+        elif command.kind == COMMAND_SEEK:
+            player_seek(playlist, command.position)
+        elif command.kind == COMMAND_GAIN:
+            playlist.gain = command.gain
+
+    cdef void _bridge(self, LegState* leg, LegState* other, bint relay_keys) noexcept nogil:
+        """Link two legs; they tick in one phase from then on, so that no frame waits for the other leg's turn."""
+        if leg.closing or other.closing:
+            return
+        if other.phase != leg.phase:
+            self._unlink(other)
+            other.phase = leg.phase
+            self._link(other)
+        bridge_link(leg, other)
+        leg.relays_keys = relay_keys
+        other.relays_keys = relay_keys
 
     cdef void _link(self, LegState* leg) noexcept nogil:
         leg.previous = NULL
@@ -332,7 +455,8 @@ cdef class ClockThread:
 
     cdef void _remove(self, LegState* leg, int64_t now_ns) noexcept nogil:
         leg_report(leg, &self.context, now_ns, True)
-        playlist_end(leg, &self.context, False, False)
+        player_end(leg, &self.context, False, False)
+        bridge_unlink(leg)
         leg.closing = True
         self._give_back(leg, now_ns)
 

@@ -14,8 +14,9 @@ cdef extern from *:
     #include <sys/socket.h>
     #include <time.h>
     #include <unistd.h>
+    #include <linux/errqueue.h>
 
-    enum { PAYTONE_BATCH = 16, PAYTONE_DATAGRAM = 2048 };
+    enum { PAYTONE_BATCH = 16, PAYTONE_DATAGRAM = 2048, PAYTONE_ERRORS = 16 };
 
     /* Comparable with memcmp: all bytes are set. */
     typedef struct { uint16_t family, port; uint8_t ip[16]; } paytone_address;
@@ -27,21 +28,47 @@ cdef extern from *:
         uint8_t data[PAYTONE_BATCH][PAYTONE_DATAGRAM];
     } paytone_batch;
 
-    /* Take up to PAYTONE_BATCH datagrams; 0 when there is none (an ICMP error of an earlier send counts as none). */
-    static inline int paytone_receive(int fd, paytone_batch *batch) {
+    /* Once for each batch, before its first use. */
+    static inline void paytone_prepare(paytone_batch *batch) {
         for (int i = 0; i < PAYTONE_BATCH; i++) {
             batch->vectors[i].iov_base = batch->data[i];
             batch->vectors[i].iov_len = PAYTONE_DATAGRAM;
+            memset(&batch->headers[i], 0, sizeof batch->headers[i]);
             batch->headers[i].msg_hdr.msg_iov = &batch->vectors[i];
             batch->headers[i].msg_hdr.msg_iovlen = 1;
             batch->headers[i].msg_hdr.msg_name = &batch->from[i];
             batch->headers[i].msg_hdr.msg_namelen = sizeof batch->from[i];
-            batch->headers[i].msg_hdr.msg_control = NULL;
-            batch->headers[i].msg_hdr.msg_controllen = 0;
-            batch->headers[i].msg_hdr.msg_flags = 0;
         }
+    }
+    /* Take up to PAYTONE_BATCH datagrams; 0 when there is none, -1 when the system has an error to tell. */
+    static inline int paytone_receive(int fd, paytone_batch *batch) {
         int n = recvmmsg(fd, batch->headers, PAYTONE_BATCH, MSG_DONTWAIT, NULL);
-        return n < 0 ? 0 : n;
+        if (n < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -1;
+        for (int i = 0; i < n; i++)  /* the system wrote how much of it was used */
+            batch->headers[i].msg_hdr.msg_namelen = sizeof batch->from[i];
+        return n;
+    }
+    /* Empty the socket's queue of errors (IP_RECVERR); how many of them were ICMP's. */
+    static inline int paytone_errors(int fd) {
+        int found = 0;
+        for (int i = 0; i < PAYTONE_ERRORS; i++) {
+            uint8_t control[256];
+            struct msghdr message;
+            memset(&message, 0, sizeof message);
+            message.msg_control = control;
+            message.msg_controllen = sizeof control;
+            if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+                break;
+            for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c))
+                if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+                    struct sock_extended_err error;
+                    memcpy(&error, CMSG_DATA(c), sizeof error);
+                    found += error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6;
+                }
+        }
+        return found;
     }
     static inline int paytone_length(const paytone_batch *batch, int i) {
         return (batch->headers[i].msg_hdr.msg_flags & MSG_TRUNC) ? -1 : (int)batch->headers[i].msg_len;
@@ -83,7 +110,7 @@ cdef extern from *:
         }
         ssize_t sent = sendto(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name, size);
         /* An ICMP error of an earlier packet is reported once, instead of sending this one. */
-        if (sent < 0 && errno == ECONNREFUSED)
+        if (sent < 0 && (errno == ECONNREFUSED || errno == EHOSTUNREACH || errno == ENETUNREACH))
             sent = sendto(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&name, size);
         return sent == n;
     }
@@ -116,7 +143,9 @@ cdef extern from *:
         uint8_t[16] ip
     ctypedef struct Batch "paytone_batch":
         pass
+    void batch_prepare "paytone_prepare"(Batch* batch) noexcept nogil
     int batch_receive "paytone_receive"(int fd, Batch* batch) noexcept nogil
+    int socket_errors "paytone_errors"(int fd) noexcept nogil
     int batch_length "paytone_length"(const Batch* batch, int i) noexcept nogil
     uint8_t* batch_data "paytone_data"(Batch* batch, int i) noexcept nogil
     void batch_wipe "paytone_wipe"(Batch* batch, int i) noexcept nogil

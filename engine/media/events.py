@@ -15,7 +15,9 @@ __all__ = (
     "LegClosed",
     "MediaEvent",
     "MediaTimeout",
+    "PeerUnreachable",
     "PlayFinished",
+    "PlayPosition",
 )
 
 
@@ -68,6 +70,23 @@ class PlayFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlayPosition:
+    """How far a playlist is that was started with `report_ms`."""
+
+    leg_id: int
+    token: int
+    position_ms: int
+    "Since the beginning of the playlist or of its present turn, pauses between clips included."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerUnreachable:
+    """ICMP says that our RTP does not arrive; once until something is heard again."""
+
+    leg_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MediaTimeout:
     """Nothing valid was received for as long as `Leg.configure` allows; once for each silence."""
 
@@ -82,4 +101,4 @@ class LegClosed:
     leg_id: int
 
 
-MediaEvent = DigitReceived | DigitEnded | PlayFinished | MediaTimeout | LegClosed
+MediaEvent = DigitReceived | DigitEnded | PlayFinished | PlayPosition | MediaTimeout | PeerUnreachable | LegClosed

@@ -20,6 +20,8 @@ QUARANTINE_S = 5.0
 takes 32 s, and then the symmetric-RTP rules of the next leg keep its packets out."""
 RECEIVE_BUFFER = 256 * 1024
 """Bytes: what a peer sends in several seconds, so that a stall of ours loses nothing."""
+IP_RECVERR, IPV6_RECVERR = 11, 25
+"""From linux/in.h and linux/in6.h; the module socket has no names for them."""
 DSCP_EF = 46
 """Expedited forwarding, what RFC 4594 §4.1 marks telephony with."""
 
@@ -41,11 +43,21 @@ class PortPair:
 class PortPool:
     """Even ports of a range, longest unused first."""
 
-    def __init__(self, host: str, port_range: tuple[int, int], *, quarantine_s: float = QUARANTINE_S) -> None:
+    def __init__(
+        self,
+        host: str,
+        port_range: tuple[int, int],
+        *,
+        quarantine_s: float = QUARANTINE_S,
+        dscp: int = DSCP_EF,
+    ) -> None:
         first, last = port_range
         if not 1 <= first < last <= 65535:
             raise MediaError(f"the RTP port range {first}-{last} is none: use 1 to 65535, first below last")
+        if not 0 <= dscp <= 63:
+            raise MediaError(f"DSCP {dscp} is none: 0 to 63, {DSCP_EF} for telephony (RFC 4594)")
         self._host = host
+        self._dscp = dscp
         self._range = port_range
         self._quarantine_s = quarantine_s
         self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -130,9 +142,11 @@ class PortPool:
         return sock
 
     def _mark(self, sock: socket.socket) -> None:
-        level, option = (
-            (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
+        level, option, errors = (
+            (socket.IPPROTO_IPV6, socket.IPV6_TCLASS, IPV6_RECVERR)
             if self._family == socket.AF_INET6
-            else (socket.IPPROTO_IP, socket.IP_TOS)
+            else (socket.IPPROTO_IP, socket.IP_TOS, IP_RECVERR)
         )
-        sock.setsockopt(level, option, DSCP_EF << 2)
+        sock.setsockopt(level, option, self._dscp << 2)
+        # ICMP about packets that we sent, also on sockets that are not connected (ip(7), ipv6(7)).
+        sock.setsockopt(level, errors, 1)

@@ -20,6 +20,10 @@ DROP_CAUSES = (
     "not-receiving",
     "not-configured",
     "event",
+    "own-ssrc",
+    "payload",
+    "srtp-authentication",
+    "srtp-replay",
 )
 """Why a packet was dropped, in the order of the kernel's counters."""
 
@@ -68,11 +72,16 @@ class LegStatistics:
     resyncs: int
     "Times the peer's timestamps began anew."
     ssrc_changes: int
+    ssrc_collisions: int
+    "Times the peer had our SSRC, and we took another (RFC 3550 §8.2)."
     relatched: int
     "Times the leg took another source address for its peer."
+    icmp_errors: int
+    "ICMP messages about packets that we sent."
     event_packets_in: int
     keys_by_event: int
     rtcp_in: int
+    rtcp_out: int
     tap_lost: int
     "Frames of 20 ms that `read_received` was too late for."
     peer_fraction_lost: float

@@ -1,0 +1,261 @@
+"""From the sockets of a leg to its jitter buffer and its receiver of telephone-events.
+
+Per tick: drain the RTP socket, take packets of the latched source with a negotiated payload type, feed telephone-events
+to their receiver and audio to the jitter buffer. Whom the leg listens to is decided in ``_peer``. Whatever else comes
+is counted by its cause and dropped.
+
+Nothing here allocates, waits or touches a Python object.
+"""
+
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
+
+from dsp._dtmf cimport dtmf_init
+from dsp._g711 cimport alaw_decode, ulaw_decode
+from engine.media._digits cimport leg_digit, leg_digit_end
+from engine.media._leg cimport (
+    CARRIES_COMFORT_NOISE,
+    CARRIES_EVENT,
+    CARRIES_NOTHING,
+    CARRIES_PCMU,
+    DROP_EVENT,
+    DROP_JUMP,
+    DROP_MALFORMED,
+    DROP_NOT_CONFIGURED,
+    DROP_NOT_RECEIVING,
+    DROP_OVERFLOW,
+    DROP_OWN_SSRC,
+    DROP_PAYLOAD_TYPE,
+    DROP_RTCP_MALFORMED,
+    DROP_SEQUENCE,
+    DROP_SOURCE,
+    DROP_SSRC,
+    DROP_STUN,
+    SAMPLE_NS,
+    SOURCE_TELEPHONE_EVENT,
+    LegState,
+    TickContext,
+)
+from engine.media._peer cimport follow_source, from_our_peer, rtcp_from_our_peer, same_address
+from engine.media._report cimport leg_new_ssrc
+from engine.media._system cimport (
+    BATCH,
+    Address,
+    batch_data,
+    batch_from,
+    batch_length,
+    batch_receive,
+    batch_wipe,
+)
+from engine.media._transmit cimport take_socket_errors
+from engine.rtp._jitter cimport JITTER_JUMP, JITTER_OVERFLOW, JitterVerdict, jitter_put
+from engine.rtp._packet cimport (
+    PACKET_OK,
+    PACKET_RTCP,
+    PACKET_STUN,
+    PacketFault,
+    RtpHeader,
+    rtp_parse,
+)
+from engine.rtp._rtcp cimport RtcpSummary, rtcp_parse
+from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence
+from engine.rtp._telephone_event cimport (
+    EVENT_REPORTS,
+    EVENT_START,
+    EventReport,
+    event_poll,
+    event_receive,
+)
+
+cdef enum:
+    # At most 64 packets of a leg in a tick: a flood at one leg makes no other late. The kernel drops the rest.
+    MAX_BATCHES = 4
+    MAX_SAMPLES = 1920          # 240 ms
+    MAX_COLLISIONS = 8          # SSRCs that a leg changes: a peer that sends our own back would change it for ever
+
+
+cdef void _reports(LegState* leg, TickContext* context, EventReport* reports, int n) noexcept nogil:
+    cdef int i
+    for i in range(n):
+        if reports[i].kind == EVENT_START:
+            leg_digit(
+                leg,
+                context,
+                SOURCE_TELEPHONE_EVENT,
+                reports[i].code,
+                reports[i].at_ns,
+                reports[i].level_dbm0,
+                leg.mask.position,
+            )
+        else:
+            leg_digit_end(
+                leg, context, SOURCE_TELEPHONE_EVENT, reports[i].code, reports[i].at_ns, reports[i].duration_ms
+            )
+    memset(reports, 0, sizeof(EventReport) * n)
+
+
+cdef void _telephone_event(
+    LegState* leg, TickContext* context, const RtpHeader* header, const uint8_t* payload, int32_t n, int64_t now_ns
+) noexcept nogil:
+    cdef EventReport reports[EVENT_REPORTS]
+    cdef uint32_t refused = leg.events.malformed + leg.events.no_digit
+    cdef int n_reports = event_receive(
+        &leg.events, header.ssrc, header.timestamp, header.marker != 0, payload, n, now_ns, reports
+    )
+    leg.counters.events_in += 1
+    # Events share the sequence numbers of the audio (RFC 4733 §2.2), where they share its SSRC.
+    if leg.source.valid and leg.source.ssrc == header.ssrc:
+        source_sequence(&leg.source, header.sequence)
+    if leg.events.malformed + leg.events.no_digit != refused:
+        leg.counters.dropped[DROP_EVENT] += 1
+        return
+    if not leg.event_heard:
+        # From here on tones in the audio are what leaks beside the events.
+        leg.event_heard = True
+        dtmf_init(&leg.detector, &context.detector_params)
+        leg.detector_samples = 0
+    _reports(leg, context, reports, n_reports)
+
+
+cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload, int32_t carries, int64_t now_ns) noexcept nogil:
+    cdef int16_t samples[MAX_SAMPLES]
+    cdef JitterVerdict verdict
+    cdef SequenceVerdict sequence
+    cdef int32_t n = header.payload_length
+    if not follow_source(leg, header, now_ns):
+        leg.counters.dropped[DROP_SSRC] += 1
+        return
+    sequence = source_sequence(&leg.source, header.sequence)
+    if sequence == SEQUENCE_JUMP:
+        leg.counters.dropped[DROP_SEQUENCE] += 1
+        return
+    source_arrival(&leg.source, <uint32_t>(now_ns // SAMPLE_NS), header.timestamp)
+    if carries == CARRIES_COMFORT_NOISE or n == 0:
+        # RFC 3389: it fills a pause, and the pause is what we want to hear. An empty packet keeps a NAT open.
+        return
+    if n > MAX_SAMPLES:
+        leg.counters.dropped[DROP_OVERFLOW] += 1
+        return
+    if carries == CARRIES_PCMU:
+        ulaw_decode(payload, samples, n)
+    else:
+        alaw_decode(payload, samples, n)
+    verdict = jitter_put(
+        &leg.jitter, header.timestamp, header.marker != 0, sequence != SEQUENCE_OLD, samples, n
+    )
+    if verdict == JITTER_JUMP:
+        leg.counters.dropped[DROP_JUMP] += 1
+    elif verdict == JITTER_OVERFLOW:
+        leg.counters.dropped[DROP_OVERFLOW] += 1
+    memset(samples, 0, n * sizeof(int16_t))
+
+
+cdef void _rtcp(LegState* leg, const uint8_t* data, int n, const Address* source, int64_t now_ns) noexcept nogil:
+    cdef RtcpSummary summary
+    cdef uint32_t now_middle
+    if not rtcp_from_our_peer(leg, source):
+        leg.counters.dropped[DROP_SOURCE] += 1
+        return
+    if not rtcp_parse(data, n, leg.ssrc, &summary):
+        leg.counters.dropped[DROP_RTCP_MALFORMED] += 1
+        return
+    if not leg.config.rtcp_mux and not same_address(source, &leg.latched):
+        # From the RTP port it tells nothing of where the peer wants RTCP.
+        leg.latched_rtcp = source[0]
+        leg.is_rtcp_latched = True
+    leg.counters.rtcp_in += 1
+    leg.counters.peer_bye = leg.counters.peer_bye or summary.bye
+    if summary.has_sender_info and leg.source.valid and summary.ssrc == leg.source.ssrc:
+        # RFC 3550 §6.4.1, LSR: the middle 32 of the 64 bits.
+        leg.last_sr = (summary.sender.ntp_seconds << 16) | (summary.sender.ntp_fraction >> 16)
+        leg.last_sr_ns = now_ns
+    if summary.has_reception:
+        leg.counters.peer_fraction_lost = summary.reception.fraction_lost
+        leg.counters.peer_lost = summary.reception.lost
+        leg.counters.peer_jitter = summary.reception.jitter
+
+
+cdef void _datagram(
+    LegState* leg, TickContext* context, const uint8_t* data, int n, const Address* source, int64_t now_ns
+) noexcept nogil:
+    cdef RtpHeader header
+    cdef PacketFault fault
+    cdef int32_t carries
+    if n < 0:
+        leg.counters.dropped[DROP_OVERFLOW] += 1
+        return
+    fault = rtp_parse(data, n, &header)
+    if fault == PACKET_RTCP:
+        _rtcp(leg, data, n, source, now_ns)
+        return
+    if fault != PACKET_OK:
+        leg.counters.dropped[DROP_STUN if fault == PACKET_STUN else DROP_MALFORMED] += 1
+        return
+    carries = leg.config.carries[header.payload_type]
+    if carries == CARRIES_NOTHING:
+        leg.counters.dropped[DROP_PAYLOAD_TYPE] += 1
+        return
+    if not from_our_peer(leg, source, header.ssrc, now_ns):
+        leg.counters.dropped[DROP_SOURCE] += 1
+        return
+    if header.ssrc == leg.ssrc:
+        # RFC 3550 §8.2: two of the same, or our own packets that come back.
+        leg.counters.dropped[DROP_OWN_SSRC] += 1
+        if leg.counters.ssrc_collisions < MAX_COLLISIONS:
+            leg_new_ssrc(leg, context, now_ns)
+        return
+    leg.heard_ns = now_ns
+    leg.silence_reported = False
+    leg.unreachable_reported = False
+    leg.counters.packets_in += 1
+    leg.counters.octets_in += header.payload_length
+    if not leg.config.receiving:
+        leg.counters.dropped[DROP_NOT_RECEIVING] += 1
+    elif carries == CARRIES_EVENT:
+        _telephone_event(leg, context, &header, data + header.payload_offset, header.payload_length, now_ns)
+    else:
+        _audio(leg, &header, data + header.payload_offset, carries, now_ns)
+
+
+cdef void _drain(LegState* leg, TickContext* context, int fd, bint rtcp, int batches, int64_t now_ns) noexcept nogil:
+    cdef Address source
+    cdef int i
+    cdef int n
+    cdef int n_read
+    for n_read in range(batches):
+        n = batch_receive(fd, &context.batch)
+        if n < 0:
+            take_socket_errors(leg, context, fd, now_ns)
+            continue
+        for i in range(n):
+            if not leg.configured:
+                leg.counters.dropped[DROP_NOT_CONFIGURED] += 1
+            else:
+                batch_from(&context.batch, i, &source)
+                if rtcp:
+                    _rtcp(leg, batch_data(&context.batch, i), max(batch_length(&context.batch, i), 0), &source, now_ns)
+                else:
+                    _datagram(
+                        leg,
+                        context,
+                        batch_data(&context.batch, i),
+                        batch_length(&context.batch, i),
+                        &source,
+                        now_ns,
+                    )
+            batch_wipe(&context.batch, i)
+        if n < BATCH:
+            return
+
+
+cdef void receive_rtp(LegState* leg, TickContext* context, int64_t now_ns) noexcept nogil:
+    """Take what came to the RTP port since the last tick."""
+    cdef EventReport reports[EVENT_REPORTS]
+    _drain(leg, context, leg.rtp_fd, False, MAX_BATCHES, now_ns)
+    if leg.configured:
+        _reports(leg, context, reports, event_poll(&leg.events, now_ns, reports))
+
+
+cdef void receive_rtcp(LegState* leg, TickContext* context, int64_t now_ns) noexcept nogil:
+    """Take what came to the RTCP port; there is little of it."""
+    _drain(leg, context, leg.rtcp_fd, True, 1, now_ns)

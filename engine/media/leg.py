@@ -1,0 +1,339 @@
+"""A leg: one caller's audio, as Python holds it.
+
+Each method is a command that takes effect at the leg's next tick; the clock thread does the rest without the GIL.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import count
+from typing import Literal, Protocol
+
+from dsp.mask import FLAT_TONE_DBM0, MaskFill
+from engine.errors import MediaError
+from engine.media._handles import LegCore, PlaylistCore
+from engine.media._plane import ClockThread
+from engine.media.ports import PortPair, PortPool
+from engine.media.statistics import DROP_CAUSES, LegStatistics
+from prompts.clip import Clip
+
+__all__ = ("CARRIES", "RTP_TIMEOUT_MS", "Codec", "KeyMode", "Leg", "Plane")
+
+Codec = Literal["PCMU", "PCMA"]
+KeyMode = Literal["telephone-event", "in-band"]
+
+RTP_TIMEOUT_MS = 20_000
+"""Silence after which a leg is reported; telephones with DTX send comfort noise or RTCP more often than that."""
+CARRIES: Mapping[str, int] = {"PCMU": 1, "PCMA": 2, "TELEPHONE-EVENT": 3, "CN": 4}
+"""What a payload type carries, by the numbers of engine/media/_leg.pxd."""
+
+_SAMPLES_PER_MS = 8
+_PTIMES_MS = (10, 20, 30, 40, 50, 60)
+_MAX_KEYS = 64
+_GAIN_ONE = 16384
+_SILENT_FILL_DBM0 = -200.0
+
+
+def _gain(volume_db: float) -> int:
+    if not -60.0 <= volume_db <= 12.0:
+        raise MediaError(f"a volume of {volume_db} dB is not played here: -60 to +12")
+    return round(_GAIN_ONE * math.pow(10.0, volume_db / 20.0))
+
+
+class Plane(Protocol):
+    """What a leg knows of its plane."""
+
+    ports: PortPool
+    serials: count[int]
+
+    @property
+    def family(self) -> int:
+        """`socket.AF_INET` or `socket.AF_INET6`."""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address."""
+
+
+class Leg:
+    """One caller's audio: an RTP and an RTCP port, a player, a listener. Made by `MediaPlane.open_leg`."""
+
+    def __init__(
+        self, plane: Plane, leg_id: int, pair: PortPair, core: LegCore, clock: ClockThread, phase: int
+    ) -> None:
+        self.id = leg_id
+        self.rtp_port = pair.port
+        self.rtcp_port = pair.port + 1
+        self._plane = plane
+        self._pair = pair
+        self._core = core
+        self._clock = clock
+        self._phase = phase
+        self._playlists: dict[int, PlaylistCore] = {}
+        self._event_send_pt: int | None = None
+        self._closing = False
+        self._masked = False
+        self._fill_dbm0 = _SILENT_FILL_DBM0
+
+    def configure(
+        self,
+        *,
+        remote: tuple[str, int],
+        remote_rtcp: tuple[str, int] | None = None,
+        codec: Codec,
+        send_pt: int,
+        receive_pts: Mapping[int, str],
+        event_receive_pt: int | None,
+        event_send_pt: int | None,
+        event_rate_hz: int = 8000,
+        ptime_ms: int = 20,
+        sending: bool = True,
+        receiving: bool = True,
+        rtcp_mux: bool = False,
+        rtp_timeout_ms: int = RTP_TIMEOUT_MS,
+    ) -> None:
+        """Take what offer and answer agreed on; call it again for each re-INVITE.
+
+        `remote` is a literal IP address and port; port 0 or an unspecified address means hold, and nothing is sent.
+        `receive_pts` maps payload types to PCMU, PCMA or CN. A telephone-event payload type is taken from
+        `event_receive_pt`; the peer's own, to send with, is `event_send_pt`. `ptime_ms` is 10 to 60 in tens.
+        With `rtcp_mux` RTCP goes to the peer's RTP port (RFC 5761), and is taken from there in any case.
+        `rtp_timeout_ms` of 0 never reports silence. Raises MediaError for what cannot be meant.
+        """
+        self._check_open()
+        host, port = remote
+        carries = {pt: self._carried(pt, name) for pt, name in receive_pts.items()}
+        if event_receive_pt is not None:
+            carries[event_receive_pt] = CARRIES["TELEPHONE-EVENT"]
+        numbers = [send_pt, *carries, *(() if event_send_pt is None else (event_send_pt,))]
+        if any(not 0 <= number <= 127 for number in numbers):
+            raise MediaError("a payload type is 0 to 127")
+        if codec not in ("PCMU", "PCMA"):
+            raise MediaError(f"codec {codec!r} is not spoken here: PCMU or PCMA")
+        if ptime_ms not in _PTIMES_MS:
+            raise MediaError(f"a ptime of {ptime_ms} ms is not sent here: 10 to 60 in tens")
+        if event_rate_hz % 1000 or not 8000 <= event_rate_hz <= 192000:
+            raise MediaError(f"a telephone-event clock of {event_rate_hz} Hz is none")
+        address = self._literal(host)
+        rtcp_host, rtcp_port = remote_rtcp or (host, min(port + 1, 65535))
+        rtcp_address = self._literal(rtcp_host)
+        if rtcp_address.is_unspecified:
+            rtcp_port = 0
+        done = self._clock.configure(
+            self._core,
+            family=self._plane.family,
+            remote=(address.packed, port),
+            remote_rtcp=(rtcp_address.packed, rtcp_port),
+            codec=CARRIES[codec],
+            send_pt=send_pt,
+            carries=carries,
+            event_send_pt=-1 if event_send_pt is None else event_send_pt,
+            event_rate_hz=event_rate_hz,
+            packet_samples=ptime_ms * _SAMPLES_PER_MS,
+            sending=sending and port != 0 and not address.is_unspecified,
+            receiving=receiving,
+            rtcp_mux=rtcp_mux,
+            timeout_ms=rtp_timeout_ms,
+        )
+        self._check(done)
+        self._event_send_pt = event_send_pt
+
+    def _literal(self, host: str) -> IPv4Address | IPv6Address:
+        try:
+            address = ip_address(host)
+        except ValueError as error:
+            raise MediaError(f"the peer's address {host!r} is no literal IP address: resolve names before") from error
+        if (address.version == 6) != self._plane.is_ipv6:
+            raise MediaError(f"the peer's address {host} is of another IP version than the media plane's")
+        return address
+
+    @staticmethod
+    def _carried(payload_type: int, name: str) -> int:
+        kind = CARRIES.get(name.upper())
+        if kind is None:
+            raise MediaError(f"payload type {payload_type}: {name} is not understood here")
+        return kind
+
+    def play(
+        self,
+        clips: Sequence[Clip],
+        *,
+        token: int,
+        interruptible: bool,
+        gap_ms: int = 0,
+        loop: bool = False,
+        volume_db: float = 0.0,
+        start_ms: int = 0,
+        report_ms: int = 0,
+        paused: bool = False,
+    ) -> None:
+        """Play clips one after the other, `gap_ms` of silence between two, in place of what plays now.
+
+        `token` comes back in the one PlayFinished of this call. An interruptible playlist ends with the first key
+        that is heard, within the same tick. No clips, or only empty ones, finish at once.
+        `volume_db` is -60 to +12. It begins at `start_ms`, and tells its position each `report_ms` (0: never).
+        """
+        self._check_open()
+        serial = next(self._plane.serials)
+        playlist = PlaylistCore(
+            serial,
+            token,
+            [(clip.pcmu, clip.pcma) for clip in clips],
+            interruptible=interruptible,
+            loop=loop,
+            gap_samples=max(0, gap_ms) * _SAMPLES_PER_MS,
+            gain=_gain(volume_db),
+            report_samples=max(0, report_ms) * _SAMPLES_PER_MS,
+            paused=paused,
+        )
+        # It stays here until the thread says that it let go of it.
+        self._playlists[serial] = playlist
+        done = self._clock.play(self._core, playlist)
+        if not done:
+            del self._playlists[serial]
+        self._check(done)
+        if start_ms > 0:
+            self.seek(start_ms)
+
+    def stop_playing(self) -> None:
+        """Stop what plays, if anything does."""
+        self._check_open()
+        self._check(self._clock.stop_playing(self._core))
+
+    def pause_playing(self) -> None:
+        """Hold what plays: silence until `resume_playing`."""
+        self._check_open()
+        self._check(self._clock.pause_playing(self._core, True))
+
+    def resume_playing(self) -> None:
+        """Let what plays go on where it was held."""
+        self._check_open()
+        self._check(self._clock.pause_playing(self._core, False))
+
+    def seek(self, position_ms: int) -> None:
+        """Let what plays go on at a position, pauses between clips included; beyond its end it ends."""
+        self._check_open()
+        self._check(self._clock.seek(self._core, max(0, position_ms) * _SAMPLES_PER_MS))
+
+    def set_volume(self, volume_db: float) -> None:
+        """Make what plays louder or softer from its next frame on: -60 to +12 dB."""
+        self._check_open()
+        self._check(self._clock.gain(self._core, _gain(volume_db)))
+
+    def bridge(self, other: Leg, *, relay_keys: bool = True) -> None:
+        """Let this leg and `other` hear each other, whatever codecs they speak, until `unbridge` or a close.
+
+        Each leg still has its own player and keys: what is played to one is mixed into what it hears, and the other
+        does not hear it. `relay_keys` passes telephone-events on, as the other side takes them; tones are passed on in
+        the audio. While a leg's mask is on, no key of it goes across. Both legs must be of one clock: see
+        `MediaPlane.open_leg`, `beside`.
+        """
+        self._check_open()
+        other._check_open()
+        if other is self:
+            raise MediaError("a leg is bridged with another one, not with itself")
+        if other._clock is not self._clock:
+            raise MediaError("these legs are of two clock threads: open the second one with beside= the first")
+        self._check(self._clock.bridge(self._core, other._core, relay_keys=relay_keys))
+
+    def unbridge(self) -> None:
+        """Part this leg from the one it is bridged with, if it is."""
+        self._check_open()
+        self._check(self._clock.unbridge(self._core))
+
+    def mute(self, muted: bool) -> None:
+        """Let others hear nothing of this leg, or all again; its keys are heard here all the same."""
+        self._check_open()
+        self._check(self._clock.mute(self._core, muted))
+
+    def mask_line(self, *, fill: MaskFill = MaskFill.TONE) -> None:
+        """Put the mask's delay line of 60 ms on the way to all who hear this leg, before a bridge or recording begins.
+
+        It stays there, masking or not, until `remove_mask_line`: `mask` splices nothing. `fill` is heard in place of
+        a key.
+        """
+        self._check_open()
+        self._masked = True
+        self._fill_dbm0 = FLAT_TONE_DBM0 if fill is MaskFill.TONE else _SILENT_FILL_DBM0
+        self._check(self._clock.mask(self._core, on_the_way=True, masks=False, fill_dbm0=self._fill_dbm0))
+
+    def mask(self, on: bool) -> None:
+        """Take keys out of what others hear of this leg, or let them pass: `mask_line` comes first.
+
+        While it is on, telephone-events and tones of this leg reach nobody but the engine.
+        """
+        self._check_open()
+        if not self._masked:
+            raise MediaError("this leg has no mask line: call mask_line before anybody hears the leg")
+        self._check(self._clock.mask(self._core, on_the_way=True, masks=on, fill_dbm0=self._fill_dbm0))
+
+    def remove_mask_line(self) -> None:
+        """Take the delay line out again; what waits in it is lost."""
+        self._check_open()
+        self._masked = False
+        self._check(self._clock.mask(self._core, on_the_way=False, masks=False, fill_dbm0=self._fill_dbm0))
+
+    def send_digits(self, codes: Sequence[int], *, mode: KeyMode, on_ms: int = 80, off_ms: int = 80) -> None:
+        """Key digits towards the peer, after those that wait: RFC 4733 codes 0 to 15.
+
+        In-band tones are mixed into what plays. Telephone-events replace the audio while they last, and their pause
+        is 40 ms at least, for the repeated end packets.
+        """
+        self._check_open()
+        if any(not 0 <= code <= 15 for code in codes):
+            raise MediaError("a key's code is 0 to 15")
+        if len(codes) > _MAX_KEYS:
+            raise MediaError(f"no more than {_MAX_KEYS} keys wait at a time")
+        if on_ms <= 0 or off_ms < 0:
+            raise MediaError("a key lasts, and its pause is not negative")
+        if mode == "telephone-event" and self._event_send_pt is None:
+            raise MediaError("the peer takes no telephone-events: key in-band")
+        for code in codes:
+            done = self._clock.key(
+                self._core,
+                code,
+                in_band=mode == "in-band",
+                on_samples=on_ms * _SAMPLES_PER_MS,
+                off_samples=off_ms * _SAMPLES_PER_MS,
+            )
+            self._check(done)
+
+    def read_received(self) -> bytes:
+        """Return the audio heard since the last call, native int16 at 8 kHz; empty unless opened with `record`.
+
+        About 10 s are kept; older audio that was not read keeps newer audio out, and is counted.
+        """
+        return self._core.read_tap()
+
+    def statistics(self) -> LegStatistics:
+        """Return a snapshot; after `close` the last one."""
+        counters = self._core.counters()
+        dropped = counters.pop("dropped")
+        causes = {cause: n for cause, n in zip(DROP_CAUSES, dropped, strict=True) if n}
+        return LegStatistics(discarded_by_cause=causes, **counters)
+
+    def close(self) -> None:
+        """Send RTCP BYE and let go of everything; LegClosed follows. Safe to call twice."""
+        if self._closing:
+            return
+        self._check(self._clock.remove(self._core))
+        self._closing = True
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise MediaError("this leg was closed")
+
+    def _check(self, done: bool) -> None:
+        if not done:
+            raise MediaError("the media thread does not take commands: it stands still, or is flooded with them")
+
+    def _playlist_done(self, serial: int) -> None:
+        self._playlists.pop(serial, None)
+
+    def _let_go(self, now: float) -> None:
+        """Free what the thread no longer holds."""
+        self._core.give_back()
+        self._playlists.clear()
+        self._plane.ports.release(self._pair, now)
