@@ -105,8 +105,6 @@ cdef struct Playlist:
 
 
 cdef struct LegConfig:
-    Address remote
-    Address remote_rtcp
     int32_t codec               # CARRIES_…
     int32_t send_pt
     int32_t event_send_pt       # -1: none
@@ -117,7 +115,9 @@ cdef struct LegConfig:
     bint receiving
     bint rtcp_mux               # RFC 5761: RTCP goes over the RTP port
     int64_t timeout_ns          # 0: never
+    Address remote
     uint8_t[128] carries        # by payload type received
+    Address remote_rtcp
 
 
 cdef struct LegCounters:
@@ -142,75 +142,78 @@ cdef struct LegCounters:
 
 
 cdef struct LegState:
-    LegState* previous
+    # Each tick reads and writes these: they lie together, and are fetched while the leg before is at work.
     LegState* next
-    int64_t id
-    int32_t phase
+    LegState* previous
+    uint64_t cycle              # of the context, when it ticked last
     int rtp_fd
     int rtcp_fd
     bint configured
     bint closing                # Python asked for it back
     bint detect_in_band
-    uint64_t cycle              # of the context, when it ticked last
+    bint event_heard            # a telephone-event came: tones in the audio are no digits any more
+    bint events_open            # the receiver of telephone-events has something to poll
+    bint has_tap
+    bint silence_reported
+    bint marker
+    int32_t phase
+    int32_t n_fifo
+    int32_t n_keys
+    int32_t held_ticks
+    int32_t key_pause           # samples of pause still to come
+    bint is_latched
+    bint is_masked              # the delay line of the mask lies on the way
+    bint has_candidate
+    uint16_t sequence
+    uint16_t candidate_sequence
+    uint32_t ssrc
+    uint32_t timestamp          # of the first sample in fifo, in samples
     uint64_t skipped            # cycles the thread had skipped when this leg ticked last
     uint64_t ticks
-    LegConfig config
+    int64_t id
+    Playlist* playlist
+    LegState* other             # the leg that this one is bridged with
+    int64_t heard_ns
+    int64_t latched_heard_ns
+    int64_t source_heard_ns
+    int64_t report_at_ns
+    int64_t detector_samples
+    Address latched
+    RtpSource source
     LegCounters counters
+    LegConfig config
 
     # Hearing.
-    Address latched
-    bint is_latched
     Address latched_rtcp
     bint is_rtcp_latched
     bint unreachable_reported
-    int64_t latched_heard_ns
-    int64_t heard_ns
-    bint silence_reported
-    RtpSource source
     uint32_t candidate_ssrc
-    uint16_t candidate_sequence
-    bint has_candidate
-    int64_t source_heard_ns
+    int64_t event_packet_ns     # when the last telephone-event came
     JitterBuffer jitter
-    EventReceiver events
-    bint event_heard            # a telephone-event came: tones in the audio are no digits any more
     DtmfState detector
-    int64_t detector_samples
-    int32_t held_ticks
-    bint has_tap
+    EventReceiver events
     Ring tap
 
-    # What others hear of this leg: the leg that it is bridged with.
-    LegState* other
-    bint muted                  # the other hears nothing of this leg
+    # What others hear of this leg.
+    bint muted                  # the other leg hears nothing of this one
     bint relays_keys            # telephone-events go to the other leg while the mask is off
-    bint is_masked              # the delay line of the mask lies on the way
-    bint masks                  # ... and takes keys out
-    MaskState mask
-    int64_t mask_key            # where the key began that is marked and has not ended, or -1
-    int16_t[TICK_SAMPLES] heard # this tick's frame, as the other hears it
+    bint masks                  # the mask takes keys out
     bint has_heard
+    int64_t mask_key            # where the key began that is marked and has not ended, or -1
+    MaskState mask
+    int16_t[TICK_SAMPLES] heard # this tick's frame, as the other hears it
 
     # Speaking.
-    uint32_t ssrc
-    uint16_t sequence
-    uint32_t timestamp          # of the first sample in fifo, in samples
-    bint marker
-    int32_t n_fifo
     uint8_t[2 * FIFO_SAMPLES] fifo  # bytes of G.711, or int16 for the other codecs
-    Playlist* playlist
+    ToneGenState tone
+    EventSender sender
+    int32_t key_first
     uint8_t[MAX_KEYS] keys
     uint8_t[MAX_KEYS] key_in_band
     int32_t[MAX_KEYS] key_on
     int32_t[MAX_KEYS] key_off
-    int32_t key_first
-    int32_t n_keys
-    int32_t key_pause           # samples of pause still to come
-    EventSender sender
-    ToneGenState tone
 
     # RTCP.
-    int64_t report_at_ns
     uint64_t packets_reported
     uint32_t random
     uint32_t last_sr

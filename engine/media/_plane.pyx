@@ -32,11 +32,13 @@ from engine.media._report cimport leg_report
 from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
 from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
 from engine.media._speak cimport leg_speak
-from engine.media._system cimport Address, batch_prepare, monotonic_ns, sleep_until, wake
+from engine.media._system cimport Address, batch_prepare, fetch, monotonic_ns, sleep_until, wake
 
 cdef enum:
     COMMANDS = 4096
     EVENTS = 16384
+    FETCH = 768                 # bytes of a leg that each tick touches, and of its jitter buffer
+    FETCH_JITTER = 128
 
 cdef enum:  # kinds of command
     COMMAND_ADD = 1
@@ -364,6 +366,9 @@ cdef class ClockThread:
         self.context.cycle += 1
         while leg != NULL:
             following = leg.next
+            if following != NULL:
+                fetch(following, FETCH)
+                fetch(&following.jitter, FETCH_JITTER)
             if leg.closing:
                 self._give_back(leg, now_ns)
             elif leg.cycle != self.context.cycle:

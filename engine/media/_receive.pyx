@@ -73,6 +73,8 @@ cdef enum:
     MAX_SAMPLES = 1920          # 240 ms
     MAX_COLLISIONS = 8          # SSRCs that a leg changes: a peer that sends our own back would change it for ever
 
+cdef int64_t EVENT_MEMORY_NS = 60000000000  # MEMORY_MS of engine.rtp._telephone_event
+
 
 cdef void _reports(LegState* leg, TickContext* context, EventReport* reports, int n) noexcept nogil:
     cdef int i
@@ -103,6 +105,8 @@ cdef void _telephone_event(
         &leg.events, header.ssrc, header.timestamp, header.marker != 0, payload, n, now_ns, reports
     )
     leg.counters.events_in += 1
+    leg.events_open = True
+    leg.event_packet_ns = now_ns
     # Events share the sequence numbers of the audio (RFC 4733 §2.2), where they share its SSRC.
     if leg.source.valid and leg.source.ssrc == header.ssrc:
         source_sequence(&leg.source, header.sequence)
@@ -252,8 +256,10 @@ cdef void receive_rtp(LegState* leg, TickContext* context, int64_t now_ns) noexc
     """Take what came to the RTP port since the last tick."""
     cdef EventReport reports[EVENT_REPORTS]
     _drain(leg, context, leg.rtp_fd, False, MAX_BATCHES, now_ns)
-    if leg.configured:
+    if leg.events_open and leg.configured:
         _reports(leg, context, reports, event_poll(&leg.events, now_ns, reports))
+        # Until the receiver has forgotten the last key, nothing of it may stay.
+        leg.events_open = now_ns - leg.event_packet_ns <= 2 * EVENT_MEMORY_NS
 
 
 cdef void receive_rtcp(LegState* leg, TickContext* context, int64_t now_ns) noexcept nogil:
