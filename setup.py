@@ -9,7 +9,7 @@ from typing import Any
 from Cython.Distutils.build_ext import build_ext
 from setuptools import Extension, setup
 
-PACKAGES = ("dsp", "sip", "prompts", "engine")
+PACKAGES = ("dsp", "sip", "prompts", "engine", "benchmarks")
 TRACE = os.environ.get("PAYTONE_TRACE") == "1"  # a build for coverage of .pyx, never for release
 # While working on one extension: PAYTONE_ONLY="dsp/_g711 engine/media" builds what starts with these.
 ONLY = tuple(os.environ.get("PAYTONE_ONLY", "").split())
