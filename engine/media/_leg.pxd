@@ -10,6 +10,7 @@ from engine.media._system cimport Address, Batch
 from engine.rtp._event_sender cimport EventSender
 from engine.rtp._jitter cimport JITTER_TICK, JitterBuffer
 from engine.rtp._source cimport RtpSource
+from engine.rtp._srtp cimport SrtpState
 from engine.rtp._telephone_event cimport EventReceiver
 
 
@@ -114,6 +115,8 @@ cdef struct LegConfig:
     bint sending
     bint receiving
     bint rtcp_mux               # RFC 5761: RTCP goes over the RTP port
+    SrtpState* srtp
+    uint64_t serial             # by which Python learns that this is in force, and what was before is not
     int64_t timeout_ns          # 0: never
     Address remote
     uint8_t[128] carries        # by payload type received
@@ -172,6 +175,7 @@ cdef struct LegState:
     uint64_t ticks
     int64_t id
     Playlist* playlist
+    SrtpState* srtp             # NULL: plain RTP
     LegState* other             # the leg that this one is bridged with
     int64_t heard_ns
     int64_t latched_heard_ns

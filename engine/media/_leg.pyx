@@ -133,6 +133,7 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
     """Take what SDP agreed on, first or again; the stream and its counters go on where they can."""
     cdef bint moved = not leg.configured or not same_address(&leg.config.remote, &config.remote)
     cdef bint other_clock = not leg.configured or leg.config.event_rate_hz != config.event_rate_hz
+    cdef MediaEvent event
     if not leg.configured:
         jitter_init(&leg.jitter)
         dtmf_init(&leg.detector, &context.detector_params)
@@ -150,6 +151,12 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
     if leg.configured and leg.config.codec != config.codec:
         speak_recode(leg, config.codec)
     leg.config = config[0]
+    leg.srtp = config.srtp
     leg.heard_ns = now_ns
     leg.silence_reported = False
     leg.configured = True
+    memset(&event, 0, sizeof(event))
+    event.kind = EVENT_CONFIGURED
+    event.leg_id = leg.id
+    event.playlist = config.serial
+    emit(context, &event)

@@ -1,6 +1,7 @@
 from typing import final
 
 from engine.media._handles import LegCore, PlaylistCore
+from engine.rtp._srtp import SrtpCore
 
 @final
 class ClockThread:
@@ -24,6 +25,8 @@ class ClockThread:
         receiving: bool,
         rtcp_mux: bool,
         timeout_ms: int,
+        srtp: SrtpCore | None,
+        serial: int,
     ) -> bool: ...
     def play(self, leg: LegCore, playlist: PlaylistCore) -> bool: ...
     def stop_playing(self, leg: LegCore) -> bool: ...

@@ -32,6 +32,7 @@ from engine.media._report cimport leg_report
 from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
 from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
 from engine.media._speak cimport leg_speak
+from engine.rtp._srtp cimport SrtpCore
 from engine.media._system cimport Address, batch_prepare, fetch, monotonic_ns, sleep_until, wake
 
 cdef enum:
@@ -153,6 +154,8 @@ cdef class ClockThread:
         bint receiving,
         bint rtcp_mux,
         int64_t timeout_ms,
+        SrtpCore srtp,
+        uint64_t serial,
     ):
         """Set what SDP agreed on. Addresses are ``(packed, port)``; `carries` maps payload types to numbers."""
         cdef Command command
@@ -170,6 +173,8 @@ cdef class ClockThread:
         config.sending = sending
         config.receiving = receiving
         config.rtcp_mux = rtcp_mux
+        config.srtp = &srtp.state if srtp is not None else NULL
+        config.serial = serial
         config.timeout_ns = timeout_ms * 1000000
         for payload_type, kind in carries.items():
             config.carries[<int>payload_type & 0x7F] = kind

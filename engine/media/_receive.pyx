@@ -18,6 +18,7 @@ from engine.media._leg cimport (
     CARRIES_EVENT,
     CARRIES_NOTHING,
     CARRIES_PCMU,
+    DROP_AUTHENTICATION,
     DROP_EVENT,
     DROP_JUMP,
     DROP_MALFORMED,
@@ -26,6 +27,7 @@ from engine.media._leg cimport (
     DROP_OVERFLOW,
     DROP_OWN_SSRC,
     DROP_PAYLOAD_TYPE,
+    DROP_REPLAY,
     DROP_RTCP_MALFORMED,
     DROP_SEQUENCE,
     DROP_SOURCE,
@@ -59,6 +61,7 @@ from engine.rtp._packet cimport (
 )
 from engine.rtp._rtcp cimport RtcpSummary, rtcp_parse
 from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence
+from engine.rtp._srtp cimport SRTP_AUTHENTICATION, SRTP_REPLAY, srtcp_unprotect_packet, srtp_unprotect_packet
 from engine.rtp._telephone_event cimport (
     EVENT_REPORTS,
     EVENT_START,
@@ -154,12 +157,26 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
     memset(samples, 0, n * sizeof(int16_t))
 
 
-cdef void _rtcp(LegState* leg, const uint8_t* data, int n, const Address* source, int64_t now_ns) noexcept nogil:
+cdef void _refused(LegState* leg, int fault) noexcept nogil:
+    """Count a packet that SRTP does not let through."""
+    if fault == SRTP_AUTHENTICATION:
+        leg.counters.dropped[DROP_AUTHENTICATION] += 1
+    elif fault == SRTP_REPLAY:
+        leg.counters.dropped[DROP_REPLAY] += 1
+    else:
+        leg.counters.dropped[DROP_MALFORMED] += 1
+
+
+cdef void _rtcp(LegState* leg, uint8_t* data, int n, const Address* source, int64_t now_ns) noexcept nogil:
     cdef RtcpSummary summary
-    cdef uint32_t now_middle
     if not rtcp_from_our_peer(leg, source):
         leg.counters.dropped[DROP_SOURCE] += 1
         return
+    if leg.srtp != NULL:
+        n = srtcp_unprotect_packet(leg.srtp, data, n)
+        if n < 0:
+            _refused(leg, n)
+            return
     if not rtcp_parse(data, n, leg.ssrc, &summary):
         leg.counters.dropped[DROP_RTCP_MALFORMED] += 1
         return
@@ -180,7 +197,7 @@ cdef void _rtcp(LegState* leg, const uint8_t* data, int n, const Address* source
 
 
 cdef void _datagram(
-    LegState* leg, TickContext* context, const uint8_t* data, int n, const Address* source, int64_t now_ns
+    LegState* leg, TickContext* context, uint8_t* data, int n, const Address* source, int64_t now_ns
 ) noexcept nogil:
     cdef RtpHeader header
     cdef PacketFault fault
@@ -199,6 +216,15 @@ cdef void _datagram(
     if carries == CARRIES_NOTHING:
         leg.counters.dropped[DROP_PAYLOAD_TYPE] += 1
         return
+    if leg.srtp != NULL:
+        # Before the address is looked at: only what is authentic may become our peer.
+        n = srtp_unprotect_packet(leg.srtp, data, n)
+        if n < 0:
+            _refused(leg, n)
+            return
+        if rtp_parse(data, n, &header) != PACKET_OK:
+            leg.counters.dropped[DROP_MALFORMED] += 1
+            return
     if not from_our_peer(leg, source, header.ssrc, now_ns):
         leg.counters.dropped[DROP_SOURCE] += 1
         return

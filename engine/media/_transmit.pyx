@@ -11,6 +11,12 @@ from libc.string cimport memcpy, memset
 from engine.media._leg cimport EVENT_UNREACHABLE, LegState, MediaEvent, TickContext, emit
 from engine.media._system cimport Address, send_datagram, socket_errors
 from engine.rtp._packet cimport RTP_HEADER_SIZE, rtp_build
+from engine.rtp._srtp cimport srtcp_protect_packet, srtp_protect_packet
+
+cdef enum:
+    # Packets lie on words, which libsrtp reads, with room for what it adds: SRTP_TRAILER, SRTCP_TRAILER.
+    RTP_WORDS = 360
+    RTCP_WORDS = 168
 
 
 cdef const Address* _rtp_destination(const LegState* leg) noexcept nogil:
@@ -27,20 +33,24 @@ cdef void transmit_rtp(
     LegState* leg, uint8_t payload_type, bint marker, uint32_t timestamp, const uint8_t* payload, int32_t n
 ) noexcept nogil:
     """Send one packet of at most MAX_PAYLOAD; a datagram that the system refuses is counted."""
-    cdef uint8_t packet[RTP_HEADER_SIZE + MAX_PAYLOAD]
-    cdef int32_t size = RTP_HEADER_SIZE + n
+    cdef uint32_t words[RTP_WORDS]
+    cdef uint8_t* packet = <uint8_t*>words
+    cdef int size = RTP_HEADER_SIZE + n
     if n > MAX_PAYLOAD:
         leg.counters.send_failed += 1
         return
     rtp_build(packet, payload_type, marker, leg.sequence, timestamp, leg.ssrc)
     memcpy(packet + RTP_HEADER_SIZE, payload, n)
     leg.sequence += 1
-    if send_datagram(leg.rtp_fd, _rtp_destination(leg), packet, size):
+    if leg.srtp != NULL:
+        size = srtp_protect_packet(leg.srtp, packet, size)
+    # What could not be protected does not leave at all.
+    if size > 0 and send_datagram(leg.rtp_fd, _rtp_destination(leg), packet, size):
         leg.counters.packets_out += 1
         leg.counters.octets_out += n
     else:
         leg.counters.send_failed += 1
-    memset(packet, 0, size)
+    memset(packet, 0, RTP_HEADER_SIZE + n)
 
 
 cdef bint can_transmit_rtcp(const LegState* leg) noexcept nogil:
@@ -51,7 +61,16 @@ cdef bint can_transmit_rtcp(const LegState* leg) noexcept nogil:
 cdef void transmit_rtcp(LegState* leg, const uint8_t* compound, int32_t n) noexcept nogil:
     """Send one compound."""
     cdef int fd = leg.rtp_fd if leg.config.rtcp_mux else leg.rtcp_fd
-    if send_datagram(fd, _rtcp_destination(leg), compound, n):
+    cdef uint32_t words[RTCP_WORDS]
+    cdef uint8_t* packet = <uint8_t*>words
+    cdef int size = n
+    if n > MAX_RTCP:
+        leg.counters.send_failed += 1
+        return
+    memcpy(packet, compound, n)
+    if leg.srtp != NULL:
+        size = srtcp_protect_packet(leg.srtp, packet, n)
+    if size > 0 and send_datagram(fd, _rtcp_destination(leg), packet, size):
         leg.counters.rtcp_out += 1
     else:
         leg.counters.send_failed += 1

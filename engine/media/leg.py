@@ -17,6 +17,8 @@ from engine.media._handles import LegCore, PlaylistCore
 from engine.media._plane import ClockThread
 from engine.media.ports import PortPair, PortPool
 from engine.media.statistics import DROP_CAUSES, LegStatistics
+from engine.rtp._srtp import SrtpCore
+from engine.rtp.srtp import SrtpKeysPair
 from prompts.clip import Clip
 
 __all__ = ("CARRIES", "RTP_TIMEOUT_MS", "Codec", "KeyMode", "Leg", "Plane")
@@ -76,6 +78,9 @@ class Leg:
         self._closing = False
         self._masked = False
         self._fill_dbm0 = _SILENT_FILL_DBM0
+        self._srtp: tuple[SrtpKeysPair | None, SrtpCore | None] = (None, None)
+        # By the serial of the configuration that brought them: what a clock thread may still use.
+        self._sessions: dict[int, SrtpCore | None] = {}
 
     def configure(
         self,
@@ -92,6 +97,7 @@ class Leg:
         sending: bool = True,
         receiving: bool = True,
         rtcp_mux: bool = False,
+        srtp: SrtpKeysPair | None = None,
         rtp_timeout_ms: int = RTP_TIMEOUT_MS,
     ) -> None:
         """Take what offer and answer agreed on; call it again for each re-INVITE.
@@ -99,6 +105,8 @@ class Leg:
         `remote` is a literal IP address and port; port 0 or an unspecified address means hold, and nothing is sent.
         `receive_pts` maps payload types to PCMU, PCMA or CN. A telephone-event payload type is taken from
         `event_receive_pt`; the peer's own, to send with, is `event_send_pt`. `ptime_ms` is 10 to 60 in tens.
+        With `srtp` RTP and RTCP are protected both ways (RFC 3711), and nothing unprotected is taken or sent; the same
+        keys again leave the session as it is, others begin a new one.
         With `rtcp_mux` RTCP goes to the peer's RTP port (RFC 5761), and is taken from there in any case.
         `rtp_timeout_ms` of 0 never reports silence. Raises MediaError for what cannot be meant.
         """
@@ -121,6 +129,8 @@ class Leg:
         rtcp_address = self._literal(rtcp_host)
         if rtcp_address.is_unspecified:
             rtcp_port = 0
+        core = self._srtp_for(srtp)
+        serial = next(self._plane.serials)
         done = self._clock.configure(
             self._core,
             family=self._plane.family,
@@ -136,9 +146,28 @@ class Leg:
             receiving=receiving,
             rtcp_mux=rtcp_mux,
             timeout_ms=rtp_timeout_ms,
+            srtp=core,
+            serial=serial,
         )
+        if done:
+            self._sessions[serial] = core
+            if core is not None:
+                self._srtp = (srtp, core)
         self._check(done)
         self._event_send_pt = event_send_pt
+
+    def _srtp_for(self, keys: SrtpKeysPair | None) -> SrtpCore | None:
+        """Return the session of these keys: the one before as long as they are the same (RFC 4568 §7.1.4)."""
+        before, core = self._srtp
+        if keys is None or (core is not None and keys == before):
+            return None if keys is None else core
+        # What the new keys have in common with the last ones goes on: a key stream is never used twice.
+        return SrtpCore(keys, previous=core)
+
+    def _configured(self, serial: int) -> None:
+        """A configuration is in force: the sessions of those before it can go."""
+        for old in [number for number in self._sessions if number < serial]:
+            del self._sessions[old]
 
     def _literal(self, host: str) -> IPv4Address | IPv6Address:
         try:
@@ -336,4 +365,6 @@ class Leg:
         """Free what the thread no longer holds."""
         self._core.give_back()
         self._playlists.clear()
+        self._sessions.clear()
+        self._srtp = (None, None)
         self._plane.ports.release(self._pair, now)

@@ -40,7 +40,7 @@ log = logging.getLogger("engine.media")
 
 # The numbers of engine/media/_leg.pxd.
 _SOURCES = (DigitSource.TELEPHONE_EVENT, DigitSource.IN_BAND)
-_DIGIT, _DIGIT_END, _PLAYED, _SILENT, _CLOSED, _POSITION, _UNREACHABLE = range(1, 8)
+_DIGIT, _DIGIT_END, _PLAYED, _SILENT, _CLOSED, _POSITION, _UNREACHABLE, _CONFIGURED = range(1, 9)
 _PHASES = 4
 
 
@@ -211,6 +211,9 @@ class MediaPlane:
             return PlayPosition(leg_id=leg_id, token=token, position_ms=duration_ms)
         if kind == _UNREACHABLE:
             return PeerUnreachable(leg_id=leg_id)
+        if kind == _CONFIGURED and leg is not None:
+            leg._configured(playlist)
+            return None
         if kind == _SILENT:
             return MediaTimeout(leg_id=leg_id, silent_ms=duration_ms)
         if kind == _CLOSED and leg is not None:
