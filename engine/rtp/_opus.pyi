@@ -1,0 +1,13 @@
+from typing import final
+
+SONAME: str
+MAX_SAMPLES: int
+
+def load(name: str = ...) -> str | None: ...
+def version() -> str | None: ...
+
+@final
+class OpusPair:
+    def __new__(cls, bitrate: int, complexity: int) -> OpusPair: ...
+    @property
+    def size(self) -> int: ...
