@@ -5,16 +5,15 @@ from libc.stdint cimport int16_t, int32_t, uint8_t
 cdef enum:
     G722_TAPS = 24  # of the quadrature mirror filters
 
-# One sub-band's predictor and step size, in the standard's own 16-bit words; names are the standard's, in small letters.
+# One sub-band's predictor and step size, in the standard's 16-bit words and with its names, in small letters.
 cdef struct G722Band:
-    int16_t[8] b  # zeros' coefficients, B1 to B6; the last two stay 0
-    int16_t[8] d  # quantised differences, D1 (newest) to D6; the last two stay 0
+    int16_t[6] b  # zeros' coefficients, B1 to B6
+    int16_t[6] d  # quantised differences, D1 (newest) to D6, doubled
     int16_t a1  # poles' coefficients
     int16_t a2
-    int16_t r1  # reconstructed signal, one and two samples ago
-    int16_t r2
-    int16_t p1  # partially reconstructed signal, of which only the sign counts
-    int16_t p2
+    int16_t r1  # reconstructed signal of the last sample, doubled
+    int16_t sign1  # of the partially reconstructed signal one and two samples ago: -1 or 0
+    int16_t sign2
     int16_t nb  # logarithm of the step size, in 1/2048
     int16_t det  # step size
     int16_t sz  # estimate by the zeros

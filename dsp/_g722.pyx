@@ -62,8 +62,7 @@ cdef int16_t[4] HIGH_LOGARITHM
 cdef int16_t[289] LOW_SCALE  # step size by its logarithm / 64
 cdef int16_t[353] HIGH_SCALE
 cdef uint8_t[2921] LEVEL  # interval of the lower band's quantiser, by the difference in 1/4096 of the step size
-cdef uint8_t[31] LOW_POSITIVE  # code of an interval
-cdef uint8_t[31] LOW_NEGATIVE
+cdef uint8_t[62] LOW_CODE  # by interval, and 31 more where the difference is negative
 
 
 cdef int _scale(int nb, int shift) noexcept:
@@ -102,8 +101,8 @@ cdef void _fill_tables() noexcept:
         else:
             LOW_OUTPUT[0][code] = -STEPS_6[63 - code]
     for i in range(LAST_LEVEL):
-        LOW_POSITIVE[i + 1] = <uint8_t>(61 - i)
-        LOW_NEGATIVE[i + 1] = <uint8_t>(63 - i if i < 2 else 33 - i)
+        LOW_CODE[i + 1] = <uint8_t>(61 - i)
+        LOW_CODE[i + 32] = <uint8_t>(63 - i if i < 2 else 33 - i)
     for code in range(4):
         HIGH_OUTPUT[code] = STEPS_2[1 - (code & 1)] if code > 1 else -STEPS_2[1 - (code & 1)]
         HIGH_LOGARITHM[code] = HIGH_WEIGHTS[1 - (code & 1)]
@@ -123,8 +122,8 @@ _fill_tables()
 
 
 cdef inline int _sat(int x) noexcept nogil:
-    """Limit to 16 bits."""
-    return 32767 if x > 32767 else (-32768 if x < -32768 else x)
+    """Limit to 16 bits. Loud samples are rare: a branch that is always guessed is faster than two selections."""
+    return x if x == <int16_t>x else 0x7FFF ^ (x >> 31)
 
 
 cdef inline int _limit(int x) noexcept nogil:
@@ -133,39 +132,53 @@ cdef inline int _limit(int x) noexcept nogil:
 
 
 cdef inline void _predict(G722Band* band, int d) noexcept nogil:
-    """Take the quantised difference `d`: adapt the predictor and estimate the next sample (clause 6.2.1.4, 6.2.2.4)."""
-    cdef int r = _sat(band.s + d)
-    cdef int p = _sat(band.sz + d)
-    cdef bint same1 = (p ^ band.p1) >= 0
-    cdef bint same2 = (p ^ band.p2) >= 0
+    """Take the quantised difference `d`: adapt the predictor and estimate the next sample (clause 6.2.1.4, 6.2.2.4).
+
+    Signs are masks, -1 or 0, as they cannot be guessed. Where no limit is seen none can be passed: det is 16384 at the
+    most, so that 2 * d has 16 bits; 255/256 of a coefficient and 128 have too.
+    """
+    cdef int r = _sat(2 * (band.s + d))
+    cdef int sign = (band.sz + d) >> 31
+    cdef int other1 = sign ^ band.sign1
+    cdef int other2 = sign ^ band.sign2
     cdef int a1 = band.a1
     cdef int a2 = band.a2
-    cdef int drive, span, i, b, sp, sz
-    # UPPOL2
+    cdef int drive, span, i, b, sp, mask
+    cdef int sz = 0
+    cdef int doubled = 2 * d
+    cdef int[6] products
+    cdef unsigned int beyond = 0
+    # UPPOL2: minus a1 * 4 where the signs agree; the sum of both limits is at most 32767 / 128.
     drive = _sat(4 * a1)
-    drive = (_sat(-drive) if same1 else drive) >> 7
-    a2 = drive + (128 if same2 else -128) + (a2 * 32512 >> 15)
+    drive = ((drive ^ ~other1) - ~other1) >> 7
+    drive = 255 if drive > 255 else drive
+    a2 = drive + 128 + (other2 & -256) + (a2 * 32512 >> 15)
     a2 = A2_MAX if a2 > A2_MAX else (-A2_MAX if a2 < -A2_MAX else a2)
     # UPPOL1
-    a1 = (192 if same1 else -192) + (a1 * 32640 >> 15)
+    a1 = 192 + (other1 & -384) + (a1 * 32640 >> 15)
     span = A1_SPAN - a2
     a1 = span if a1 > span else (-span if a1 < -span else a1)
-    # UPZERO and FILTEZ. The oldest product is summed first, and each sum saturates.
+    # UPZERO, DELAYA and FILTEZ, the oldest product first.
     drive = 128 if d else 0
-    sz = 0
     for i in range(5, -1, -1):
-        b = band.b[i] * 32640 >> 15
-        b = _sat(b + (drive if (d ^ band.d[i]) >= 0 else -drive))
+        mask = (d ^ band.d[i]) >> 31
+        b = (band.b[i] * 32640 >> 15) + ((drive ^ mask) - mask)
         band.b[i] = <int16_t>b
-        # DELAYA: what was the newest but i is the newest but i + 1 from here on.
-        band.d[i] = <int16_t>(band.d[i - 1] if i else d)
-        sz = _sat(sz + (b * _sat(2 * band.d[i]) >> 15))
+        # What was the newest but i is the newest but i + 1 from here on.
+        band.d[i] = <int16_t>(band.d[i - 1] if i else doubled)
+        products[i] = b * band.d[i] >> 15
+        sz += products[i]
+        beyond |= <unsigned int>(sz + 32768)
+    if beyond >> 16:
+        # Some sum had to be limited, and all that follow begin from there.
+        sz = 0
+        for i in range(5, -1, -1):
+            sz = _sat(sz + products[i])
     # FILTEP
-    sp = (a1 * _sat(2 * r) >> 15) + (a2 * _sat(2 * band.r1) >> 15)
-    band.r2 = band.r1
+    sp = (a1 * r >> 15) + (a2 * band.r1 >> 15)
     band.r1 = <int16_t>r
-    band.p2 = band.p1
-    band.p1 = <int16_t>p
+    band.sign2 = band.sign1
+    band.sign1 = <int16_t>sign
     band.a1 = <int16_t>a1
     band.a2 = <int16_t>a2
     band.sz = <int16_t>sz
@@ -189,12 +202,13 @@ cdef inline void _scale_high(G722Band* band, int code) noexcept nogil:
 cdef inline int _encode_low(G722Band* band, int x) noexcept nogil:
     """Code a sample of 15 bits; returns its 6 bits."""
     cdef int e = _sat(x - band.s)
-    cdef unsigned int magnitude = ~e if e < 0 else e
+    cdef int sign = e >> 31
+    cdef unsigned int magnitude = e ^ sign
     # The interval is the first whose level * det >> 12 is above the magnitude: level * det >= (magnitude + 1) << 12.
     # det is 32 at the least, so that the quotient has 22 bits.
     cdef unsigned int quotient = (((magnitude + 1) << 12) + band.det - 1) // <unsigned int>band.det
     cdef int interval = LAST_LEVEL if quotient > TOP_DECISION else LEVEL[quotient]
-    cdef int code = LOW_NEGATIVE[interval] if e < 0 else LOW_POSITIVE[interval]
+    cdef int code = LOW_CODE[interval + (31 & sign)]
     cdef int d = band.det * LOW_PREDICTED[code >> 2] >> 15
     _scale_low(band, code >> 2)
     _predict(band, d)
@@ -213,8 +227,9 @@ cdef inline int _decode_low(G722Band* band, int code, const int16_t* outputs) no
 cdef inline int _encode_high(G722Band* band, int x) noexcept nogil:
     """Code a sample of 15 bits; returns its 2 bits."""
     cdef int e = _sat(x - band.s)
-    cdef int magnitude = ~e if e < 0 else e
-    cdef int code = (0 if e < 0 else 2) | (0 if magnitude >= HIGH_DECISION * band.det >> 12 else 1)
+    cdef int sign = e >> 31
+    cdef int magnitude = e ^ sign
+    cdef int code = (2 & ~sign) | (magnitude < HIGH_DECISION * band.det >> 12)
     cdef int d = band.det * HIGH_OUTPUT[code] >> 15
     _scale_high(band, code)
     _predict(band, d)
