@@ -24,7 +24,6 @@ from engine.form import FormProgram
 from engine.ledger import Ledger
 from engine.log import fields
 from engine.media import (
-    Codec,
     DigitEnded,
     DigitMerger,
     DigitReceived,
@@ -180,7 +179,7 @@ class Call:
         self._leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
-            codec=cast("Codec", media.codec),
+            codec=media.codec,
             send_pt=media.send_pt,
             receive_pts=media.receive_pts,
             event_receive_pt=media.event_receive_pt,

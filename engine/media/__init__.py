@@ -12,12 +12,11 @@ from engine.media.events import (
     PlayFinished,
     PlayPosition,
 )
-from engine.media.leg import Codec, KeyMode, Leg
+from engine.media.leg import KeyMode, Leg
 from engine.media.plane import ManualPlane, MediaPlane
 from engine.media.statistics import LegStatistics, PlaneStatistics
 
 __all__ = (
-    "Codec",
     "DigitEnded",
     "DigitMerger",
     "DigitReceived",

@@ -7,6 +7,7 @@ from libc.string cimport memcpy, memset
 
 from engine.media._leg cimport N_DROPS, TAP_FRAMES, TICK_SAMPLES, ClipRef, LegState, Playlist
 from engine.media._ring cimport ring_free, ring_init, ring_pop
+from engine.rtp._codec cimport codec_wipe
 from engine.rtp._jitter cimport jitter_depth
 from engine.rtp._source cimport source_lost
 
@@ -63,6 +64,7 @@ cdef class LegCore:
         memset(&leg.tone, 0, sizeof(leg.tone))
         memset(leg.keys, 0, sizeof(leg.keys))
         memset(leg.fifo, 0, sizeof(leg.fifo))
+        codec_wipe(&leg.codec)
         memset(&leg.mask, 0, sizeof(leg.mask))
         memset(leg.heard, 0, sizeof(leg.heard))
 

@@ -7,6 +7,7 @@ from dsp._mask cimport MaskState
 from dsp._oscillator cimport ToneGenState
 from engine.media._ring cimport Ring, ring_push
 from engine.media._system cimport Address, Batch
+from engine.rtp._codec cimport CodecState
 from engine.rtp._event_sender cimport EventSender
 from engine.rtp._jitter cimport JITTER_TICK, JitterBuffer
 from engine.rtp._source cimport RtpSource
@@ -24,12 +25,13 @@ cdef enum:
     GAIN_ONE = 16384            # gains are 1/16384
 
 
-cdef enum:                      # what a payload type carries
+cdef enum:                      # what a payload type carries; the codecs by the numbers of engine.rtp._codec
     CARRIES_NOTHING = 0
     CARRIES_PCMU = 1
     CARRIES_PCMA = 2
     CARRIES_EVENT = 3
     CARRIES_COMFORT_NOISE = 4
+    CARRIES_REDUNDANCY = 8
 
 
 cdef enum:                      # kinds of MediaEvent
@@ -106,7 +108,10 @@ cdef struct Playlist:
 
 
 cdef struct LegConfig:
-    int32_t codec               # CARRIES_…
+    int32_t codec               # that we send
+    int32_t units               # of RTP time in a sample of it at 8 kHz
+    void* opus_decoder          # lent by Python, or NULL
+    void* opus_encoder
     int32_t send_pt
     int32_t event_send_pt       # -1: none
     int32_t event_rate_hz
@@ -193,6 +198,9 @@ cdef struct LegState:
     bint unreachable_reported
     uint32_t candidate_ssrc
     int64_t event_packet_ns     # when the last telephone-event came
+    uint32_t rtp_timestamp      # last one received, and the sample that it stands for
+    int64_t rtp_units
+    CodecState codec
     JitterBuffer jitter
     DtmfState detector
     EventReceiver events

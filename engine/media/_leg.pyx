@@ -15,6 +15,7 @@ from engine.media._digits cimport leg_digit, leg_digit_end
 from engine.media._peer cimport same_address
 from engine.media._receive cimport receive_rtcp, receive_rtp
 from engine.media._speak cimport speak_recode
+from engine.rtp._codec cimport codec_init
 from engine.rtp._jitter cimport JITTER_AGAIN, JITTER_HELD, JitterFrame, jitter_depth, jitter_get, jitter_init
 from engine.rtp._telephone_event cimport event_receiver_init
 
@@ -136,6 +137,7 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
     cdef MediaEvent event
     if not leg.configured:
         jitter_init(&leg.jitter)
+        codec_init(&leg.codec)
         dtmf_init(&leg.detector, &context.detector_params)
         leg.detector_samples = 0
         leg.round_trip_ns = -1
@@ -150,8 +152,12 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
         event_receiver_init(&leg.events, config.event_rate_hz)
     if leg.configured and leg.config.codec != config.codec:
         speak_recode(leg, config.codec)
+        # Timestamps in another clock begin anew.
+        leg.marker = True
     leg.config = config[0]
     leg.srtp = config.srtp
+    leg.codec.opus_decoder = config.opus_decoder
+    leg.codec.opus_encoder = config.opus_encoder
     leg.heard_ns = now_ns
     leg.silence_reported = False
     leg.configured = True

@@ -1,6 +1,7 @@
 from typing import final
 
 from engine.media._handles import LegCore, PlaylistCore
+from engine.rtp._opus import OpusPair
 from engine.rtp._srtp import SrtpCore
 
 @final
@@ -26,6 +27,7 @@ class ClockThread:
         rtcp_mux: bool,
         timeout_ms: int,
         srtp: SrtpCore | None,
+        opus: OpusPair | None,
         serial: int,
     ) -> bool: ...
     def play(self, leg: LegCore, playlist: PlaylistCore) -> bool: ...

@@ -32,6 +32,8 @@ from engine.media._report cimport leg_report
 from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
 from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
 from engine.media._speak cimport leg_speak
+from engine.rtp._codec cimport codec_timestamp_divisor
+from engine.rtp._opus cimport OpusPair
 from engine.rtp._srtp cimport SrtpCore
 from engine.media._system cimport Address, batch_prepare, fetch, monotonic_ns, sleep_until, wake
 
@@ -155,6 +157,7 @@ cdef class ClockThread:
         bint rtcp_mux,
         int64_t timeout_ms,
         SrtpCore srtp,
+        OpusPair opus,
         uint64_t serial,
     ):
         """Set what SDP agreed on. Addresses are ``(packed, port)``; `carries` maps payload types to numbers."""
@@ -175,6 +178,10 @@ cdef class ClockThread:
         config.rtcp_mux = rtcp_mux
         config.srtp = &srtp.state if srtp is not None else NULL
         config.serial = serial
+        config.units = codec_timestamp_divisor(codec)
+        if opus is not None:
+            config.opus_decoder = opus.decoder
+            config.opus_encoder = opus.encoder
         config.timeout_ns = timeout_ms * 1000000
         for payload_type, kind in carries.items():
             config.carries[<int>payload_type & 0x7F] = kind

@@ -7,17 +7,15 @@ is counted by its cause and dropped.
 Nothing here allocates, waits or touches a Python object.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from dsp._dtmf cimport dtmf_init
-from dsp._g711 cimport alaw_decode, ulaw_decode
 from engine.media._digits cimport leg_digit, leg_digit_end
 from engine.media._leg cimport (
     CARRIES_COMFORT_NOISE,
     CARRIES_EVENT,
     CARRIES_NOTHING,
-    CARRIES_PCMU,
     DROP_AUTHENTICATION,
     DROP_EVENT,
     DROP_JUMP,
@@ -26,6 +24,7 @@ from engine.media._leg cimport (
     DROP_NOT_RECEIVING,
     DROP_OVERFLOW,
     DROP_OWN_SSRC,
+    DROP_PAYLOAD,
     DROP_PAYLOAD_TYPE,
     DROP_REPLAY,
     DROP_RTCP_MALFORMED,
@@ -50,6 +49,7 @@ from engine.media._system cimport (
     batch_wipe,
 )
 from engine.media._transmit cimport take_socket_errors
+from engine.rtp._codec cimport codec_decode, codec_reset_decoder, codec_timestamp_divisor
 from engine.rtp._jitter cimport JITTER_JUMP, JITTER_OVERFLOW, JitterVerdict, jitter_put
 from engine.rtp._packet cimport (
     PACKET_OK,
@@ -124,32 +124,41 @@ cdef void _telephone_event(
     _reports(leg, context, reports, n_reports)
 
 
+cdef uint32_t _samples_time(LegState* leg, uint32_t timestamp, int32_t units) noexcept nogil:
+    """The stream's time in samples at 8 kHz, whatever the clock of its codec; it wraps like a timestamp."""
+    if units == 1:
+        return timestamp
+    leg.rtp_units += <int32_t>(timestamp - leg.rtp_timestamp)
+    leg.rtp_timestamp = timestamp
+    return <uint32_t>(leg.rtp_units // units)
+
+
 cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload, int32_t carries, int64_t now_ns) noexcept nogil:
     cdef int16_t samples[MAX_SAMPLES]
     cdef JitterVerdict verdict
     cdef SequenceVerdict sequence
-    cdef int32_t n = header.payload_length
+    cdef uint32_t timestamp
+    cdef uint64_t changes = leg.counters.ssrc_changes
+    cdef int32_t n
     if not follow_source(leg, header, now_ns):
         leg.counters.dropped[DROP_SSRC] += 1
         return
+    if leg.counters.ssrc_changes != changes:
+        codec_reset_decoder(&leg.codec, carries)
     sequence = source_sequence(&leg.source, header.sequence)
     if sequence == SEQUENCE_JUMP:
         leg.counters.dropped[DROP_SEQUENCE] += 1
         return
-    source_arrival(&leg.source, <uint32_t>(now_ns // SAMPLE_NS), header.timestamp)
-    if carries == CARRIES_COMFORT_NOISE or n == 0:
+    if carries == CARRIES_COMFORT_NOISE or header.payload_length == 0:
         # RFC 3389: it fills a pause, and the pause is what we want to hear. An empty packet keeps a NAT open.
         return
-    if n > MAX_SAMPLES:
-        leg.counters.dropped[DROP_OVERFLOW] += 1
+    timestamp = _samples_time(leg, header.timestamp, codec_timestamp_divisor(carries))
+    source_arrival(&leg.source, <uint32_t>(now_ns // SAMPLE_NS), timestamp)
+    n = codec_decode(&leg.codec, carries, payload, header.payload_length, samples, MAX_SAMPLES)
+    if n <= 0:
+        leg.counters.dropped[DROP_PAYLOAD] += 1
         return
-    if carries == CARRIES_PCMU:
-        ulaw_decode(payload, samples, n)
-    else:
-        alaw_decode(payload, samples, n)
-    verdict = jitter_put(
-        &leg.jitter, header.timestamp, header.marker != 0, sequence != SEQUENCE_OLD, samples, n
-    )
+    verdict = jitter_put(&leg.jitter, timestamp, header.marker != 0, sequence != SEQUENCE_OLD, samples, n)
     if verdict == JITTER_JUMP:
         leg.counters.dropped[DROP_JUMP] += 1
     elif verdict == JITTER_OVERFLOW:

@@ -44,7 +44,7 @@ cdef void leg_report(LegState* leg, TickContext* context, int64_t now_ns, bint b
     memset(&reception, 0, sizeof(reception))
     sender.ntp_seconds = <uint32_t>(wall_ns // 1000000000 + <int64_t>NTP_EPOCH_S)
     sender.ntp_fraction = <uint32_t>(((wall_ns % 1000000000) << 32) // 1000000000)
-    sender.timestamp = leg.timestamp
+    sender.timestamp = leg.timestamp * <uint32_t>leg.config.units
     sender.packets = <uint32_t>leg.counters.packets_out
     sender.octets = <uint32_t>leg.counters.octets_out
     if leg.source.valid:
@@ -52,7 +52,8 @@ cdef void leg_report(LegState* leg, TickContext* context, int64_t now_ns, bint b
         reception.lost = source_lost(&leg.source)
         reception.fraction_lost = source_fraction(&leg.source)
         reception.extended_sequence = source_extended(&leg.source)
-        reception.jitter = leg.source.jitter >> 4
+        # Measured in samples at 8 kHz; the report wants units of the stream's clock.
+        reception.jitter = (leg.source.jitter >> 4) * <uint32_t>leg.config.units
         reception.last_sr = leg.last_sr
         reception.delay_since_sr = <uint32_t>(((now_ns - leg.last_sr_ns) << 16) // 1000000000) if leg.last_sr else 0
     leg.packets_reported = leg.counters.packets_out

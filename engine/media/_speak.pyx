@@ -24,7 +24,8 @@ from engine.media._leg cimport (
 )
 from engine.media._player cimport player_fill, scale
 from engine.media._report cimport leg_report
-from engine.media._transmit cimport transmit_rtp
+from engine.media._transmit cimport MAX_PAYLOAD, transmit_rtp
+from engine.rtp._codec cimport codec_encode
 
 cdef enum:
     SILENCE_PCMU = 0xFF
@@ -95,7 +96,20 @@ cdef void _queue(LegState* leg, const uint8_t* bytes_, const int16_t* samples, b
 
 cdef void _send_packet(LegState* leg) noexcept nogil:
     """Send what is at the head of the queue."""
-    transmit_rtp(leg, <uint8_t>leg.config.send_pt, leg.marker, leg.timestamp, leg.fifo, leg.config.packet)
+    cdef uint8_t coded[MAX_PAYLOAD]
+    cdef uint8_t* payload = leg.fifo
+    cdef int32_t n = leg.config.packet
+    if not _is_g711(leg.config.codec):
+        n = codec_encode(&leg.codec, leg.config.codec, <int16_t*>leg.fifo, n, coded, MAX_PAYLOAD)
+        payload = coded
+    if n < 0:
+        leg.counters.send_failed += 1
+        return
+    transmit_rtp(
+        leg, <uint8_t>leg.config.send_pt, leg.marker, leg.timestamp * <uint32_t>leg.config.units, payload, n
+    )
+    if payload == coded:
+        memset(coded, 0, n)
 
 
 cdef void _flush(LegState* leg) noexcept nogil:

@@ -17,18 +17,24 @@ from engine.media._handles import LegCore, PlaylistCore
 from engine.media._plane import ClockThread
 from engine.media.ports import PortPair, PortPool
 from engine.media.statistics import DROP_CAUSES, LegStatistics
+from engine.rtp._opus import OpusPair
 from engine.rtp._srtp import SrtpCore
+from engine.rtp.codec import SUPPORTED, CodecKind, codec_named, make_opus, why_unavailable
 from engine.rtp.srtp import SrtpKeysPair
 from prompts.clip import Clip
 
-__all__ = ("CARRIES", "RTP_TIMEOUT_MS", "Codec", "KeyMode", "Leg", "Plane")
+__all__ = ("CARRIES", "RTP_TIMEOUT_MS", "KeyMode", "Leg", "Plane")
 
-Codec = Literal["PCMU", "PCMA"]
 KeyMode = Literal["telephone-event", "in-band"]
 
 RTP_TIMEOUT_MS = 20_000
 """Silence after which a leg is reported; telephones with DTX send comfort noise or RTCP more often than that."""
-CARRIES: Mapping[str, int] = {"PCMU": 1, "PCMA": 2, "TELEPHONE-EVENT": 3, "CN": 4}
+CARRIES: Mapping[str, int] = {
+    **{info.name.upper(): int(info.kind) for info in SUPPORTED},
+    "TELEPHONE-EVENT": 3,
+    "CN": 4,
+    "RED": 8,
+}
 """What a payload type carries, by the numbers of engine/media/_leg.pxd."""
 
 _SAMPLES_PER_MS = 8
@@ -78,6 +84,7 @@ class Leg:
         self._closing = False
         self._masked = False
         self._fill_dbm0 = _SILENT_FILL_DBM0
+        self._opus: OpusPair | None = None
         self._srtp: tuple[SrtpKeysPair | None, SrtpCore | None] = (None, None)
         # By the serial of the configuration that brought them: what a clock thread may still use.
         self._sessions: dict[int, SrtpCore | None] = {}
@@ -87,7 +94,7 @@ class Leg:
         *,
         remote: tuple[str, int],
         remote_rtcp: tuple[str, int] | None = None,
-        codec: Codec,
+        codec: str,
         send_pt: int,
         receive_pts: Mapping[int, str],
         event_receive_pt: int | None,
@@ -103,7 +110,7 @@ class Leg:
         """Take what offer and answer agreed on; call it again for each re-INVITE.
 
         `remote` is a literal IP address and port; port 0 or an unspecified address means hold, and nothing is sent.
-        `receive_pts` maps payload types to PCMU, PCMA or CN. A telephone-event payload type is taken from
+        `receive_pts` maps payload types to codecs (`engine.rtp.codec.SUPPORTED`), CN or RED. A telephone-event payload type is taken from
         `event_receive_pt`; the peer's own, to send with, is `event_send_pt`. `ptime_ms` is 10 to 60 in tens.
         With `srtp` RTP and RTCP are protected both ways (RFC 3711), and nothing unprotected is taken or sent; the same
         keys again leave the session as it is, others begin a new one.
@@ -118,8 +125,13 @@ class Leg:
         numbers = [send_pt, *carries, *(() if event_send_pt is None else (event_send_pt,))]
         if any(not 0 <= number <= 127 for number in numbers):
             raise MediaError("a payload type is 0 to 127")
-        if codec not in ("PCMU", "PCMA"):
-            raise MediaError(f"codec {codec!r} is not spoken here: PCMU or PCMA")
+        for name in (codec, *(name for name in receive_pts.values() if name.upper() not in ("CN", "RED"))):
+            why = why_unavailable(name)
+            if why is not None:
+                raise MediaError(f"codec {name!r} is not spoken here: {why}")
+        kind = codec_named(codec).kind
+        if kind is CodecKind.OPUS and ptime_ms in (30, 50):
+            ptime_ms -= 10  # RFC 6716 §2.1.4 has no frame of that length
         if ptime_ms not in _PTIMES_MS:
             raise MediaError(f"a ptime of {ptime_ms} ms is not sent here: 10 to 60 in tens")
         if event_rate_hz % 1000 or not 8000 <= event_rate_hz <= 192000:
@@ -136,7 +148,7 @@ class Leg:
             family=self._plane.family,
             remote=(address.packed, port),
             remote_rtcp=(rtcp_address.packed, rtcp_port),
-            codec=CARRIES[codec],
+            codec=int(kind),
             send_pt=send_pt,
             carries=carries,
             event_send_pt=-1 if event_send_pt is None else event_send_pt,
@@ -147,6 +159,7 @@ class Leg:
             rtcp_mux=rtcp_mux,
             timeout_ms=rtp_timeout_ms,
             srtp=core,
+            opus=self._opus_for(carries),
             serial=serial,
         )
         if done:
@@ -155,6 +168,12 @@ class Leg:
                 self._srtp = (srtp, core)
         self._check(done)
         self._event_send_pt = event_send_pt
+
+    def _opus_for(self, carries: Mapping[int, int]) -> OpusPair | None:
+        """Return the leg's Opus, made when it is first agreed on and kept to the end."""
+        if self._opus is None and int(CodecKind.OPUS) in carries.values():
+            self._opus = make_opus()
+        return self._opus
 
     def _srtp_for(self, keys: SrtpKeysPair | None) -> SrtpCore | None:
         """Return the session of these keys: the one before as long as they are the same (RFC 4568 §7.1.4)."""

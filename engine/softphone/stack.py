@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from engine.errors import MediaError, SoftphoneError
-from engine.media import Codec, Leg, MediaEvent, MediaPlane
+from engine.media import Leg, MediaEvent, MediaPlane
 from engine.softphone.hearing import ACTIVE_DBM0, pcm_level_dbm0
 from engine.softphone.protocol import CallState
 from prompts.clip import Clip
@@ -374,7 +374,7 @@ class NativeStack:
         call.leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
-            codec=cast("Codec", media.codec),
+            codec=media.codec,
             send_pt=media.send_pt,
             receive_pts=media.receive_pts,
             event_receive_pt=media.event_receive_pt,

@@ -134,7 +134,7 @@ def test_a_leg_hears_only_after_it_is_configured(case: MediaCase) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"codec": "G722"}, "PCMU or PCMA"),
+        ({"codec": "G729"}, "not a codec that paytone knows"),
         ({"ptime_ms": 25}, "ptime of 25"),
         ({"ptime_ms": 0}, "ptime of 0"),
         ({"ptime_ms": 200}, "ptime of 200"),
