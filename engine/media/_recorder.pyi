@@ -1,6 +1,7 @@
 from typing import Any, final
 
-from typing_extensions import Buffer
+import numpy as np
+from numpy.typing import NDArray
 
 @final
 class RecordingCore:
@@ -32,4 +33,4 @@ class RecordingCore:
     def pin(self, pinned: bool) -> None: ...
     def memory(self) -> bytes: ...
 
-def push_all(cores: list[RecordingCore], caller: Buffer, played: Buffer) -> None: ...
+def push_all(cores: list[RecordingCore], caller: NDArray[np.int16], played: NDArray[np.int16]) -> None: ...

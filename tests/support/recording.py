@@ -1,6 +1,7 @@
-"""Read recordings: a plain DTMF decoder over a WAV file that shares no line with `dsp`.
+"""Read recordings: a plain DTMF decoder over a WAV file that shares no line with `dsp`, and the recorder's oracle.
 
-It is good for clean tones only (20 ms windows, one strongest tone in each group), which is all a loopback call needs.
+The decoder is good for clean tones only (20 ms windows, one strongest tone in each group), which is all a loopback call
+needs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ("Samples", "decode_keys", "key_tones", "level_dbm0", "read_wav", "write_wav")
+__all__ = (
+    "RecordingOracle",
+    "Samples",
+    "decode_keys",
+    "key_tones",
+    "level_dbm0",
+    "read_recording",
+    "read_wav",
+    "recorded_frame",
+    "write_wav",
+)
 
 RATE_HZ = 8000
 LOW_HZ = (697.0, 770.0, 852.0, 941.0)
@@ -94,3 +105,94 @@ def _key_of(window: Samples, basis: npt.NDArray[np.complex128]) -> str:
     if min(low_peak, high_peak) < MIN_PEAK or tones < MIN_TONE_SHARE * float(np.mean(window**2)):
         return ""
     return KEYPAD[low][high]
+
+
+def recorded_frame(n: int, *, side: int = 0) -> bytes:
+    """Return 20 ms of samples that say which frame and which side they are; none is zero."""
+    return bytes((np.arange(160) * 2 + 1 + (n * 641 + side * 7919) % 30000).astype("<i2"))
+
+
+def read_recording(path: Path) -> tuple[int, bytes]:
+    """Return the channels and the audio of a recording, and hold the header against the file's length."""
+    raw = path.read_bytes()
+    if len(raw) != 44 + int.from_bytes(raw[40:44], "little") or len(raw) != 8 + int.from_bytes(raw[4:8], "little"):
+        raise ValueError(f"the header does not speak of this file of {len(raw)} bytes")
+    with wave.open(str(path), "rb") as file:
+        if (file.getsampwidth(), file.getframerate()) != (2, RATE_HZ):
+            raise ValueError(f"not 16 bit, {RATE_HZ} Hz")
+        return file.getnchannels(), file.readframes(file.getnframes())
+
+
+class RecordingOracle:
+    """What the recorder must make of a leg's ticks, frame by frame, in plain Python."""
+
+    def __init__(
+        self, *, mono: bool = False, tail: int = 0, leave_out: bool = False, limit: int = 10**9, slots: int = 32
+    ) -> None:
+        self.frames: list[bytes] = []
+        self.lost = self.skipped = self.paused = 0
+        self._mono, self._leave_out, self._limit, self._slots = mono, leave_out, limit, slots
+        self._silence = bytes(320 if mono else 640)
+        self._tail = tail
+        self._holding: set[str] = set()
+        self._hold = 0
+        self._waiting = 0
+        self._closed = False
+
+    def audio(self) -> bytes:
+        """Return the file's audio."""
+        return b"".join(self.frames)
+
+    def hold(self, who: str, paused: bool) -> None:
+        """Pause or resume for one of the two who may."""
+        if paused != (who in self._holding):
+            self._hold = self._tail
+            (self._holding.add if paused else self._holding.discard)(who)
+
+    def moved(self) -> None:
+        """Empty the ring."""
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Take no more."""
+        self._closed = True
+
+    def push(self, caller: bytes | None, played: bytes | None, *, lost: bool | None = None) -> None:
+        """Pass one frame; `lost` says whether it found the ring full where that cannot be known here."""
+        if self._closed or len(self.frames) >= self._limit:
+            return
+        if self._is_paused():
+            self.paused += 1
+            self.frames += [] if self._leave_out else [self._silence]
+        elif caller is None and played is None:
+            self.frames.append(self._silence)
+        elif self._waiting == self._slots if lost is None else lost:
+            self.lost += 1
+            self.frames.append(self._silence)
+        else:
+            self._waiting += 1
+            self.frames.append(self._joined(caller or bytes(320), played or bytes(320)))
+
+    def skip(self, n: int) -> None:
+        """Pass frames that never came."""
+        n = min(n, self._limit - len(self.frames))
+        if self._closed:
+            return
+        if self._is_paused():
+            self.paused += n
+            n = 0 if self._leave_out else n
+        else:
+            self.skipped += n
+        self.frames += [self._silence] * n
+
+    def _is_paused(self) -> bool:
+        if self._holding:
+            return True
+        self._hold -= 1
+        return self._hold >= 0
+
+    def _joined(self, caller: bytes, played: bytes) -> bytes:
+        left, right = (np.frombuffer(side, dtype="<i2").astype(np.int32) for side in (caller, played))
+        if self._mono:
+            return bytes(np.clip(left + right, -32768, 32767).astype("<i2"))
+        return bytes(np.stack([left, right], axis=1).astype("<i2"))
