@@ -10,29 +10,29 @@ cdef enum:
 
 
 cdef struct RecorderTap:        # between a clock thread and the mover; pinned by a leg while it records
-    # The clock thread's.
+    # The clock thread's cache line.
     uint64_t written            # slots
     uint64_t position           # frames of the file that were passed, stored or not
     uint64_t lost               # frames that found the ring full
     uint64_t skipped            # frames that the clock gave up
     uint64_t paused             # frames that were not to be stored
-    uint64_t[2] holds_seen
+    uint64_t read_seen          # `read` as it was when last looked at
+    uint32_t[2] holds_seen
     uint32_t hold               # frames that a pause still lasts
-    uint8_t[64] apart
-    # The mover's.
-    uint64_t read
-    uint8_t[56] apart_too
-    # Set from outside. A hold counts pauses and resumptions: odd is paused.
+    uint32_t apart
+    # A line that all read and hardly anyone writes. Set from outside; a hold counts pauses and resumptions: odd is paused.
     uint64_t[2] holds
     uint64_t closing
     uint64_t pinned
     # Fixed before the first tick.
     uint64_t limit              # frames
     uint32_t tail               # frames that stay paused after a resumption
-    bint leave_out              # paused frames take no time in the file
-    bint stereo
+    uint8_t leave_out           # paused frames take no time in the file
+    uint8_t stereo
     uint64_t* positions         # by slot: which frame of the file it is
     int16_t* samples
+    # The mover's.
+    uint64_t read
 
 
 # One tick of 160 samples a side, NULL for silence. Never waits; what finds the ring full is lost, counted, and silence in
