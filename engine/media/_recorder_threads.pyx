@@ -174,12 +174,14 @@ cdef class RecorderThreads:
         finally:
             self.writing = False
 
-    def move(self):
-        """One round of the mover by hand; only without threads."""
+    def move(self, int32_t rounds=1):
+        """Do rounds of the mover by hand; only without threads."""
+        cdef int32_t i
         if self.moving:
             raise RuntimeError("the mover runs already")
         with nogil:
-            self._move_all()
+            for i in range(rounds):
+                self._move_all()
 
     def write(self, int64_t jobs):
         """Do up to so many of the writer's jobs by hand, and return how many were there; only without threads."""

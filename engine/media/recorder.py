@@ -370,9 +370,9 @@ class ManualRecorder(Recorder):
             idle = 0 if self._core.write(1 << 20) else idle + 1
         return True
 
-    def move(self) -> None:
-        """Empty the rings, as the mover does every 100 ms."""
-        self._core.move()
+    def move(self, rounds: int = 1) -> None:
+        """Empty the rings, as the mover does every 100 ms; for several rounds without the GIL."""
+        self._core.move(rounds)
 
     def write(self, jobs: int = 1 << 20) -> int:
         """Do up to `jobs` of what waits for the disk: openings, blocks of 1 s, ends; return how many were done."""

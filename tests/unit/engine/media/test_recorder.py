@@ -9,6 +9,7 @@ import select
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from engine.errors import MediaError
 from engine.media._recorder import RecordingCore, push_all
 from engine.media.recorder import (
+    Channels,
     ManualRecorder,
     Recorder,
     RecorderEvent,
@@ -89,8 +91,10 @@ def await_events(recorder: Recorder, fd: int, n: int) -> list[RecorderEvent]:
 
 
 @pytest.mark.parametrize("channels", ["stereo", "mono"])
-def test_a_recording_holds_every_sample_of_both_sides(recorder: ManualRecorder, channels: str, tmp_path: Path) -> None:
-    recording = recorder.open("call.wav", channels="mono" if channels == "mono" else "stereo")
+def test_a_recording_holds_every_sample_of_both_sides(
+    recorder: ManualRecorder, channels: Channels, tmp_path: Path
+) -> None:
+    recording = recorder.open("call.wav", channels=channels)
     oracle = RecordingOracle(mono=channels == "mono")
     drive(recorder, recording, oracle, range(3 * BLOCK + 7))
     events = finish(recorder, recording)
@@ -179,6 +183,36 @@ def test_a_recording_completes_itself_at_its_limit(recorder: ManualRecorder, tmp
 def test_an_empty_recording_is_a_file_without_audio(recorder: ManualRecorder, tmp_path: Path) -> None:
     finish(recorder, recorder.open("call.wav"))
     assert read_recording(tmp_path / "call.wav") == (2, b"")
+
+
+@pytest.mark.parametrize("channels", ["stereo", "mono"])
+def test_a_tap_lasts_half_a_second_and_takes_24_kib(recorder: ManualRecorder, channels: Channels) -> None:
+    recording = recorder.open("call.wav", channels=channels)
+    push(recording, RecordingOracle(), range(25))
+    assert recording.statistics().lost == 0
+    assert len(recording.tap.memory()) + RING * 8 <= 24 * 1024
+
+
+def test_no_frame_is_torn_between_two_threads(tmp_path: Path) -> None:
+    recorder = small(tmp_path, seconds=1000)
+    recording = recorder.open("call.wav")
+    oracle = RecordingOracle()
+    frames = [(recorded_frame(n), recorded_frame(n, side=1)) for n in range(64)]
+    mover = threading.Thread(target=recorder.move, args=(10_000_000,))
+    mover.start()
+    lost = 0
+    while mover.is_alive() and len(oracle.frames) < 20_000:
+        caller, played = frames[len(oracle.frames) % 64]
+        recording.tap.push(caller, played)
+        before, lost = lost, recording.tap.counters()["lost"]
+        oracle.push(caller, played, lost=lost > before)
+        if lost > before:
+            os.sched_yield()
+    mover.join()
+    recording.close()
+    recorder.stop()
+    assert len(oracle.frames) > RING
+    assert read_recording(tmp_path / "call.wav")[1] == oracle.audio()
 
 
 # Its timing.
