@@ -1,6 +1,7 @@
 from typing import final
 
-from typing_extensions import Buffer
+import numpy as np
+from numpy.typing import NDArray
 
 @final
 class Generator:
@@ -10,13 +11,13 @@ class Generator:
         rtcp_fds: list[int],
         ports: list[int],
         *,
-        background: Buffer,
-        clips: Buffer,
+        background: bytes,
+        clips: bytes,
         clip_frames: int,
         event_frames: int,
         phases: int = 4,
     ) -> Generator: ...
-    def plan(self, mode: str, first: Buffer, cycle: Buffer, clip: Buffer) -> None: ...
+    def plan(self, mode: str, first: NDArray[np.int32], cycle: NDArray[np.int32], clip: NDArray[np.int32]) -> None: ...
     def run(self, cycles: int) -> None: ...
     def stop(self) -> None: ...
     def totals(self) -> dict[str, int]: ...

@@ -15,7 +15,8 @@ cdef extern from *:
     #include <sys/socket.h>
     #include <time.h>
 
-    enum { LOAD_BATCH = 64, LOAD_ROOM = 256 };
+    /* Room for 172 bytes of RTP, what SRTP may want behind them, and a multiple of 4 as libsrtp wants it. */
+    enum { LOAD_BATCH = 64, LOAD_ROOM = 384 };
 
     typedef struct {
         struct mmsghdr headers[LOAD_BATCH];

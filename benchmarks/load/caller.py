@@ -9,8 +9,6 @@ import socket
 import threading
 from typing import Any
 
-import numpy as np
-
 from benchmarks.load._generator import Generator
 from benchmarks.load.audio import CODES, background, key_clips
 from benchmarks.load.plan import draw_plan
@@ -69,8 +67,8 @@ class CallerProcess:
             [rtp.fileno() for rtp, _ in self._pairs],
             [rtcp.fileno() for _, rtcp in self._pairs],
             ports,
-            background=np.frombuffer(background(seed), dtype=np.uint8),
-            clips=np.frombuffer(clips.audio, dtype=np.uint8),
+            background=background(seed),
+            clips=clips.audio,
             clip_frames=clips.frames,
             event_frames=event_frames,
             phases=request["phases"],

@@ -44,9 +44,13 @@ class Host:
         return {"media_threads": self._media_threads}
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Open one leg for each of ``remote`` (ports), prompt playing; ``record`` keeps what it hears."""
+        """Open one leg for each of ``remote`` (ports), with a prompt playing unless ``prompt`` is false."""
+        # Here `Leg.record` and the keys of SRTP are to be plugged in.
+        for wanted in ("record", "srtp"):
+            if request.get(wanted):
+                raise NotImplementedError(f"{wanted}: the host cannot do that yet")
         for port in request["remote"]:
-            leg = self._plane.open_leg(record=request.get("record", False))
+            leg = self._plane.open_leg()
             self._heard[leg.id] = []
             self._legs.append(leg)
             leg.configure(

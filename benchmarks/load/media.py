@@ -96,6 +96,7 @@ def measure(load: Load) -> MediaRun:
             "open",
             remote=[remote[index % load.phases] for index in range(load.calls)],
             record=load.record,
+            srtp=load.srtp,
             prompt=load.prompt,
         )["ports"]
         begin = round((SETTLE_S + 0.2) * CYCLES_PER_S)
