@@ -4,7 +4,7 @@
 same for long, to see that no key is lost. ``pay``: whole calls that pay. ``sipp``: calls of SIPp at the whole engine,
 ``asterisk``: the same at Asterisk, where there is one. Without a name: a little of everything.
 
-What is printed is CPU time (user + system, from ``/proc/PID/stat``) of the measured process alone, by call-seconds,
+What is printed is CPU time (user + system) of the measured process alone, by call-seconds,
 medians over runs: the callers share the machine, which is why CPU time is told and no wall time.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,8 @@ from typing import Any
 from benchmarks.load import asterisk, pay, report, sipp
 from benchmarks.load.media import Load, MediaRun, measure
 from benchmarks.load.proc import machine
-from benchmarks.load.sipp import SippRun, hold_calls
+from benchmarks.load.sipp import SippError, SippRun, hold_calls
+from benchmarks.load.worker import WorkerError
 from tests.support.engine import free_udp_port, running_engine
 
 __all__ = ("main",)
@@ -74,7 +74,7 @@ def _method(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "python": sys.version.split()[0],
         "commit": commit.stdout.strip(),
-        "what": "CPU time (user + system, /proc) of the measured process by call-seconds; medians of runs",
+        "what": "CPU time (user + system) of the measured process by call-seconds; medians of runs",
         "options": {name: value for name, value in vars(options).items() if name not in ("run", "out", "json")},
     }
 
@@ -312,11 +312,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; return 0 only when every call and every key went as it should."""
+    """Measure and print; return 0 only when every call and key went as it should, 2 when nothing could be measured."""
     options = _parser().parse_args(argv)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         return int(options.run(options))
-    return 130
+    except (SippError, WorkerError, TimeoutError) as error:
+        print(f"not measured: {error}")
+        return 2
 
 
 if __name__ == "__main__":

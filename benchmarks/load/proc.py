@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ("CpuTime", "Memory", "cpu_time", "machine", "memory")
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_CPUCLOCK_SCHED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,13 +20,10 @@ class CpuTime:
     user_s: float
     "From /proc/PID/stat, in steps of 10 ms."
     system_s: float
+    total_s: float
+    "User and system: the same account, in nanoseconds."
     threads_s: dict[int, float]
-    "By thread id, in steps of a nanosecond where the kernel tells them (schedstat), else as above."
-
-    @property
-    def total_s(self) -> float:
-        """User and system."""
-        return self.user_s + self.system_s
+    "By thread id, in nanoseconds where the kernel tells them (schedstat), else in steps of 10 ms."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,10 @@ def cpu_time(pid: int) -> CpuTime:
     """Return the CPU time of a process."""
     user_s, system_s = _stat_times(Path(f"/proc/{pid}/stat"))
     threads = {int(task.name): _thread_s(task) for task in Path(f"/proc/{pid}/task").iterdir()}
-    return CpuTime(user_s=user_s, system_s=system_s, threads_s=threads)
+    # clock_getcpuclockid(3): the CPU clock of any process. /proc tells the same in steps of 10 ms, which is 10 % of what
+    # a hundred calls take in three seconds.
+    total_s = time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
+    return CpuTime(user_s=user_s, system_s=system_s, total_s=total_s, threads_s=threads)
 
 
 def memory(pid: int) -> Memory:

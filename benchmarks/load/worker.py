@@ -89,7 +89,7 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             self._process.stdin.flush()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: closed by us
             raise WorkerError(f"{self._name} has ended") from error
         deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
