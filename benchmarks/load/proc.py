@@ -52,8 +52,8 @@ def cpu_time(pid: int) -> CpuTime:
     """Return the CPU time of a process."""
     user_s, system_s = _stat_times(Path(f"/proc/{pid}/stat"))
     threads = {int(task.name): _thread_s(task) for task in Path(f"/proc/{pid}/task").iterdir()}
-    # clock_getcpuclockid(3): the CPU clock of any process. /proc tells the same in steps of 10 ms, which is 10 % of what
-    # a hundred calls take in three seconds.
+    # clock_getcpuclockid(3): the CPU clock of any process. /proc tells the same in steps of 10 ms, which is a tenth of
+    # what a hundred calls take in three seconds.
     total_s = time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
     return CpuTime(user_s=user_s, system_s=system_s, total_s=total_s, threads_s=threads)
 
