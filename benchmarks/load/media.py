@@ -20,6 +20,8 @@ SETTLE_S = 2.0
 TAIL_S = 1.0
 """From the last key until the callers hang up: what is on its way arrives."""
 CYCLES_PER_S = 50
+MAX_WAITED = 0.05
+"""With the machine to itself a media thread waits for its core less than a hundredth of the time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,8 @@ class MediaRun:
     "... of its media threads alone."
     generator_us: float
     "CPU time of the callers' process."
+    waited: float
+    "Share of the interval that a media thread stood ready and others had its core, 0 to 1: the longest of them."
     ticks: int
     late_ticks: int
     skipped_ticks: int
@@ -70,6 +74,11 @@ class MediaRun:
     engine: dict[str, Any]
     "The plane's counters at the end."
     generator: dict[str, Any]
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether others kept the media threads from their work: then the figures are not the engine's."""
+        return self.waited > MAX_WAITED
 
     @property
     def cpu_s_per_call_minute(self) -> float:
@@ -127,6 +136,7 @@ def measure(load: Load) -> MediaRun:
         heard = [[code for code, _ in leg] for leg in json.loads(path.read_text())]
     per_call_second = 1e6 / (load.calls * elapsed_s)
     media_s = sum(cpu.threads_s.get(tid, 0.0) - cpu_before.threads_s.get(tid, 0.0) for tid in media_threads)
+    waited_s = max(cpu.waits_s.get(tid, 0.0) - cpu_before.waits_s.get(tid, 0.0) for tid in media_threads)
     return MediaRun(
         calls=load.calls,
         mode=load.mode,
@@ -139,6 +149,7 @@ def measure(load: Load) -> MediaRun:
         system_us=(cpu.system_s - cpu_before.system_s) * per_call_second,
         media_us=media_s * per_call_second,
         generator_us=(caller_cpu.total_s - caller_before.total_s) * per_call_second,
+        waited=waited_s / elapsed_s,
         ticks=figures["ticks"] - marked["ticks"],
         late_ticks=figures["late_ticks"] - marked["late_ticks"],
         skipped_ticks=figures["skipped_ticks"] - marked["skipped_ticks"],

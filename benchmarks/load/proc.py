@@ -24,6 +24,8 @@ class CpuTime:
     "User and system: the same account, in nanoseconds."
     threads_s: dict[int, float]
     "By thread id, in nanoseconds where the kernel tells them (schedstat), else in steps of 10 ms."
+    waits_s: dict[int, float]
+    "By thread id: how long it could have run and others had its core; 0 where the kernel does not tell."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +43,12 @@ def _stat_times(path: Path) -> tuple[float, float]:
     return int(fields[11]) / TICKS_PER_S, int(fields[12]) / TICKS_PER_S
 
 
-def _thread_s(task: Path) -> float:
+def _thread_s(task: Path) -> tuple[float, float]:
     try:
-        return int((task / "schedstat").read_text().split()[0]) / 1e9
+        ran, waited, _ = (task / "schedstat").read_text().split()
     except OSError:
-        return sum(_stat_times(task / "stat"))
+        return sum(_stat_times(task / "stat")), 0.0
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def cpu_time(pid: int) -> CpuTime:
@@ -55,7 +58,13 @@ def cpu_time(pid: int) -> CpuTime:
     # clock_getcpuclockid(3): the CPU clock of any process. /proc tells the same in steps of 10 ms, which is a tenth of
     # what a hundred calls take in three seconds.
     total_s = time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
-    return CpuTime(user_s=user_s, system_s=system_s, total_s=total_s, threads_s=threads)
+    return CpuTime(
+        user_s=user_s,
+        system_s=system_s,
+        total_s=total_s,
+        threads_s={thread: ran for thread, (ran, _) in threads.items()},
+        waits_s={thread: waited for thread, (_, waited) in threads.items()},
+    )
 
 
 def memory(pid: int) -> Memory:

@@ -29,6 +29,8 @@ class Row:
     label: str
     calls: int
     runs: int
+    disturbed: int
+    "Runs in which others on the machine kept the media threads from their work."
     us_per_call_second: float
     lowest_us: float
     highest_us: float
@@ -61,19 +63,24 @@ def _label(run: MediaRun) -> str:
 
 
 def rows(runs: Iterable[MediaRun]) -> list[Row]:
-    """Return one row for each load, in the order in which they came first."""
+    """Return one row for each load, in the order in which they came first.
+
+    Disturbed runs count only where there is no other.
+    """
     groups: dict[tuple[str, int], list[MediaRun]] = {}
     for run in runs:
         groups.setdefault((_label(run), run.calls), []).append(run)
     return [_row(label, calls, group) for (label, calls), group in groups.items()]
 
 
-def _row(label: str, calls: int, group: Sequence[MediaRun]) -> Row:
+def _row(label: str, calls: int, every: Sequence[MediaRun]) -> Row:
+    group = [run for run in every if not run.is_disturbed] or list(every)
     cost = statistics.median(run.us_per_call_second for run in group)
     return Row(
         label=label,
         calls=calls,
-        runs=len(group),
+        runs=len(every),
+        disturbed=sum(run.is_disturbed for run in every),
         us_per_call_second=cost,
         lowest_us=min(run.us_per_call_second for run in group),
         highest_us=max(run.us_per_call_second for run in group),
@@ -98,13 +105,14 @@ def _row(label: str, calls: int, group: Sequence[MediaRun]) -> Row:
 def table(found: Sequence[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        "| load | calls | µs a call and second (range) | media thread | CPU-s a call and minute | calls a core "
-        "| late ticks | keys sent / lost / doubled / wrong | kB a call | generator µs |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| load | calls | runs (disturbed) | µs a call and second (range) | media thread | CPU-s a call and minute | "
+        "calls a core | late ticks | keys sent / lost / doubled / wrong | kB a call | generator µs |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in found:
         lines.append(
-            f"| {row.label} | {row.calls} | {row.us_per_call_second:.0f} ({row.lowest_us:.0f}-{row.highest_us:.0f}) "
+            f"| {row.label} | {row.calls} | {row.runs} ({row.disturbed}) | {row.us_per_call_second:.0f} "
+            f"({row.lowest_us:.0f}-{row.highest_us:.0f}) "
             f"| {row.media_us:.0f} | {row.cpu_s_per_call_minute:.4f} | {row.calls_per_core} "
             f"| {row.late_ticks} of {row.ticks} ({row.late_share:.3%}) "
             f"| {row.keys_sent} / {row.keys_lost} / {row.keys_doubled} / {row.keys_wrong} "
@@ -120,8 +128,8 @@ def write_json(path: Path, method: Mapping[str, Any], runs: Sequence[Any]) -> No
     path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
-def draw(path: Path, found: Sequence[Row], others: Mapping[str, Sequence[tuple[int, float]]]) -> bool:
-    """Plot cost against calls; `others` are further lines, name to points. Return False without matplotlib."""
+def draw(path: Path, found: Sequence[Row]) -> bool:
+    """Plot cost against calls; return False without matplotlib."""
     if find_spec("matplotlib") is None:
         return False
     import_module("matplotlib").use("Agg")
@@ -129,8 +137,6 @@ def draw(path: Path, found: Sequence[Row], others: Mapping[str, Sequence[tuple[i
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in found:
         lines.setdefault(row.label, []).append((row.calls, row.us_per_call_second))
-    for name, points in others.items():
-        lines[name] = list(points)
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for index, (name, points) in enumerate(lines.items()):
         x, y = zip(*sorted(points), strict=True)
