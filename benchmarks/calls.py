@@ -325,7 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))
-    except (SippError, WorkerError, TimeoutError) as error:
+    except (SippError, WorkerError, OSError) as error:
         print(f"not measured: {error}")
         return 2
 
