@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +19,10 @@ from hypothesis import strategies as st
 from benchmarks.load._generator import Generator
 from benchmarks.load.audio import CODES, FRAME, KeyClips, background, key_clips
 from benchmarks.load.caller import bind_pair
-from benchmarks.load.media import Load, measure
+from benchmarks.load.media import Load, MediaRun, measure
 from benchmarks.load.plan import Outcome, compare, draw_plan
 from benchmarks.load.proc import cpu_time
-from benchmarks.load.report import rows
+from benchmarks.load.report import rows, table, write_json
 from benchmarks.load.worker import Worker, WorkerError
 from dsp.dtmf import DtmfDetector, DtmfKind
 from dsp.g711 import ulaw_decode
@@ -322,6 +324,60 @@ def test_what_was_heard_is_compared_with_what_was_keyed(
         wrong=wrong,
         wrong_legs=int(keyed != heard),
     )
+
+
+# -- figures -----------------------------------------------------------------------------------------------------------
+
+
+def media_run(*, cost: float, waited: float = 0.0, lost: int = 0) -> MediaRun:
+    keys = Outcome(sent=10, heard=10 - lost, lost=lost, doubled=0, wrong=0, wrong_legs=min(lost, 1))
+    return MediaRun(
+        calls=100,
+        mode="in-band",
+        record=False,
+        srtp=False,
+        threads=1,
+        seconds=10.0,
+        us_per_call_second=cost,
+        user_us=cost / 2,
+        system_us=cost / 2,
+        media_us=cost - 10,
+        generator_us=90.0,
+        waited=waited,
+        ticks=2000,
+        late_ticks=100 if waited else 1,
+        skipped_ticks=0,
+        max_late_us=6000,
+        events_lost=0,
+        keys=keys,
+        bytes_per_call=30_000.0,
+        engine={"commands_lost": 0},
+        generator={},
+    )
+
+
+def test_a_row_is_the_median_of_the_runs_that_nobody_disturbed() -> None:
+    runs = [media_run(cost=cost) for cost in (240.0, 260.0, 250.0)]
+    (row,) = rows([*runs, media_run(cost=60.0, waited=0.5, lost=4)])
+    assert (row.runs, row.disturbed) == (4, 1)
+    assert (row.us_per_call_second, row.lowest_us, row.highest_us) == (250.0, 240.0, 260.0)
+    assert (row.keys_sent, row.keys_lost, row.ticks, row.late_ticks) == (30, 0, 6000, 3)
+    assert row.calls_per_core == 4000
+    assert row.cpu_s_per_call_minute == pytest.approx(0.015)
+
+
+def test_disturbed_runs_are_told_when_there_are_no_others() -> None:
+    (row,) = rows([media_run(cost=60.0, waited=0.5, lost=4)])
+    assert (row.runs, row.disturbed, row.keys_lost) == (1, 1, 4)
+    assert "| 1 (1) | 60 (60-60) |" in table([row])
+
+
+def test_the_figures_are_written_without_keys(tmp_path: Path) -> None:
+    write_json(tmp_path / "new" / "calls.json", {"machine": "one"}, [media_run(cost=250.0)])
+    written = json.loads((tmp_path / "new" / "calls.json").read_text())
+    assert written["method"] == {"machine": "one"}
+    assert written["runs"][0]["us_per_call_second"] == 250.0
+    assert set(written["runs"][0]["keys"]) == {"sent", "heard", "lost", "doubled", "wrong", "wrong_legs"}
 
 
 # -- processes -------------------------------------------------------------------------------------------------------
