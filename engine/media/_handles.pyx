@@ -34,6 +34,8 @@ cdef class LegCore:
         memcpy(&self.state.timestamp, random + 4, 4)
         memcpy(&self.state.random, random + 8, 4)
         memcpy(&self.state.sequence, random + 12, 2)
+        # RFC 3711 §3.3.1: far enough from the wrap that losing the first packets does not lose the rollover counter.
+        self.state.sequence &= 0x7FFF
         self.state.marker = True
         self.state.mask_key = -1
         if record:

@@ -5,6 +5,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from dsp._dtmf cimport DtmfParams, DtmfState
 from dsp._mask cimport MaskState
 from dsp._oscillator cimport ToneGenState
+from engine.media._recorder cimport RecorderTap
 from engine.media._ring cimport Ring, ring_push
 from engine.media._system cimport Address, Batch
 from engine.rtp._codec cimport CodecState
@@ -181,6 +182,7 @@ cdef struct LegState:
     int64_t id
     Playlist* playlist
     SrtpState* srtp             # NULL: plain RTP
+    RecorderTap* recorder       # NULL: not recorded
     LegState* other             # the leg that this one is bridged with
     int64_t heard_ns
     int64_t latched_heard_ns

@@ -112,7 +112,7 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
         _frame(leg, context, &frame, samples, valid, now_ns)
         if not frame.flags & JITTER_AGAIN:
             break
-    if leg.other != NULL or leg.is_masked:
+    if leg.other != NULL or leg.is_masked or leg.recorder != NULL:
         bridge_offer(leg, samples)
     memset(samples, 0, sizeof(samples))
     if (

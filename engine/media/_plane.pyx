@@ -28,6 +28,7 @@ from engine.media._leg cimport (
     leg_hear,
 )
 from engine.media._player cimport player_end, player_seek
+from engine.media._recorder cimport RecorderTap, RecordingCore, recorder_pin, recorder_unpin
 from engine.media._report cimport leg_report
 from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
 from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
@@ -57,6 +58,7 @@ cdef enum:  # kinds of command
     COMMAND_UNBRIDGE = 11
     COMMAND_MASK = 12
     COMMAND_MUTE = 13
+    COMMAND_RECORD = 14
 
 
 cdef struct Command:
@@ -73,6 +75,7 @@ cdef struct Command:
     LegState* leg
     LegState* other
     Playlist* playlist
+    RecorderTap* recorder
     LegConfig config
 
 
@@ -271,6 +274,22 @@ cdef class ClockThread:
         command.flag = muted
         return bool(ring_push(&self.commands, &command))
 
+    def record(self, LegCore leg not None, RecordingCore recording):
+        """Record a leg from its next tick on, in place of what records it now; None ends it."""
+        cdef Command command
+        cdef bint pushed
+        memset(&command, 0, sizeof(Command))
+        command.kind = COMMAND_RECORD
+        command.leg = leg.state
+        if recording is not None:
+            # Pinned before the thread can see it: Python frees no tap that a leg still has.
+            command.recorder = recording.tap
+            recorder_pin(command.recorder)
+        pushed = ring_push(&self.commands, &command)
+        if not pushed and recording is not None:
+            recorder_unpin(recording.tap)
+        return bool(pushed)
+
     def key(self, LegCore leg not None, uint8_t code, *, bint in_band, int32_t on_samples, int32_t off_samples):
         """Queue one key to be sent."""
         cdef Command command
@@ -420,6 +439,8 @@ cdef class ClockThread:
                 bridge_unlink(command.leg)
             elif command.kind == COMMAND_MASK:
                 bridge_mask(command.leg, command.flag, command.other_flag, command.level_dbm0)
+            elif command.kind == COMMAND_RECORD:
+                self._record(command.leg, command.recorder)
             elif command.kind == COMMAND_MUTE:
                 command.leg.muted = command.flag
             elif command.leg.playlist != NULL:
@@ -445,6 +466,14 @@ cdef class ClockThread:
         bridge_link(leg, other)
         leg.relays_keys = relay_keys
         other.relays_keys = relay_keys
+
+    cdef void _record(self, LegState* leg, RecorderTap* recorder) noexcept nogil:
+        if leg.closing and recorder != NULL:
+            recorder_unpin(recorder)
+            return
+        if leg.recorder != NULL:
+            recorder_unpin(leg.recorder)
+        leg.recorder = recorder
 
     cdef void _link(self, LegState* leg) noexcept nogil:
         leg.previous = NULL
@@ -474,6 +503,7 @@ cdef class ClockThread:
         leg_report(leg, &self.context, now_ns, True)
         player_end(leg, &self.context, False, False)
         bridge_unlink(leg)
+        self._record(leg, NULL)
         leg.closing = True
         self._give_back(leg, now_ns)
 

@@ -49,7 +49,7 @@ from engine.media._system cimport (
     batch_wipe,
 )
 from engine.media._transmit cimport take_socket_errors
-from engine.rtp._codec cimport codec_decode, codec_reset_decoder, codec_timestamp_divisor
+from engine.rtp._codec cimport codec_decode, codec_reset_decoder, codec_samples, codec_timestamp_divisor
 from engine.rtp._jitter cimport JITTER_JUMP, JITTER_OVERFLOW, JitterVerdict, jitter_put
 from engine.rtp._packet cimport (
     PACKET_OK,
@@ -156,7 +156,9 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
     source_arrival(&leg.source, <uint32_t>(now_ns // SAMPLE_NS), timestamp)
     n = codec_decode(&leg.codec, carries, payload, header.payload_length, samples, MAX_SAMPLES)
     if n <= 0:
-        leg.counters.dropped[DROP_PAYLOAD] += 1
+        leg.counters.dropped[
+            DROP_OVERFLOW if codec_samples(carries, header.payload_length) > MAX_SAMPLES else DROP_PAYLOAD
+        ] += 1
         return
     verdict = jitter_put(&leg.jitter, timestamp, header.marker != 0, sequence != SEQUENCE_OLD, samples, n)
     if verdict == JITTER_JUMP:

@@ -73,7 +73,7 @@ cdef void leg_new_ssrc(LegState* leg, TickContext* context, int64_t now_ns) noex
     """The peer's SSRC is ours: say BYE for it and go on with another (RFC 3550 §8.2)."""
     leg_report(leg, context, now_ns, True)
     leg.ssrc ^= _random(leg) | 1
-    leg.sequence = <uint32_t>(_random(leg) >> 16) & 0xFFFF
+    leg.sequence = <uint32_t>(_random(leg) >> 16) & 0x7FFF
     leg.marker = True
     leg.packets_reported = leg.counters.packets_out
     leg.counters.ssrc_collisions += 1

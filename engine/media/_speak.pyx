@@ -23,6 +23,7 @@ from engine.media._leg cimport (
     TickContext,
 )
 from engine.media._player cimport player_fill, scale
+from engine.media._recorder cimport recorder_push, recorder_skip
 from engine.media._report cimport leg_report
 from engine.media._transmit cimport MAX_PAYLOAD, transmit_rtp
 from engine.rtp._codec cimport codec_encode
@@ -134,20 +135,28 @@ cdef void leg_speak(LegState* leg, TickContext* context, int64_t now_ns) noexcep
     cdef int16_t samples[TICK_SAMPLES]
     cdef bint linear
     if not leg.configured:
+        leg.skipped = context.skipped
         return
     if leg.skipped != context.skipped:
+        if leg.recorder != NULL:
+            recorder_skip(leg.recorder, <uint32_t>(context.skipped - leg.skipped))
         # The thread lost whole cycles: the timestamp tells the time, so it jumps, and the marker says that it did.
         leg.timestamp += <uint32_t>((context.skipped - leg.skipped) * TICK_SAMPLES)
         leg.skipped = context.skipped
         leg.marker = True
     if keys_send(leg):
         # What would have been heard in this tick is not: the prompt runs on under the key.
-        _make_frame(leg, context, False, bytes_, samples)
+        linear = _make_frame(leg, context, False, bytes_, samples)
     else:
         linear = _make_frame(leg, context, keys_are_due(leg), bytes_, samples)
         _queue(leg, bytes_, samples, linear)
-        if linear:
-            memset(samples, 0, sizeof(samples))
+    if leg.recorder != NULL:
+        if not linear:
+            _decode(leg.config.codec, bytes_, samples, TICK_SAMPLES)
+            linear = True
+        recorder_push(leg.recorder, leg.heard if leg.has_heard else NULL, samples)
+    if linear:
+        memset(samples, 0, sizeof(samples))
     _flush(leg)
     if now_ns >= leg.report_at_ns:
         leg_report(leg, context, now_ns, False)

@@ -16,6 +16,7 @@ from engine.errors import MediaError
 from engine.media._handles import LegCore, PlaylistCore
 from engine.media._plane import ClockThread
 from engine.media.ports import PortPair, PortPool
+from engine.media.recorder import Recording
 from engine.media.statistics import DROP_CAUSES, LegStatistics
 from engine.rtp._opus import OpusPair
 from engine.rtp._srtp import SrtpCore
@@ -110,8 +111,9 @@ class Leg:
         """Take what offer and answer agreed on; call it again for each re-INVITE.
 
         `remote` is a literal IP address and port; port 0 or an unspecified address means hold, and nothing is sent.
-        `receive_pts` maps payload types to codecs (`engine.rtp.codec.SUPPORTED`), CN or RED. A telephone-event payload type is taken from
-        `event_receive_pt`; the peer's own, to send with, is `event_send_pt`. `ptime_ms` is 10 to 60 in tens.
+        `receive_pts` maps payload types to codecs (`engine.rtp.codec.SUPPORTED`), CN or RED. A telephone-event payload
+        type is taken from `event_receive_pt`; the peer's own, to send with, is `event_send_pt`. `ptime_ms` is 10 to 60
+        in tens.
         With `srtp` RTP and RTCP are protected both ways (RFC 3711), and nothing unprotected is taken or sent; the same
         keys again leave the session as it is, others begin a new one.
         With `rtcp_mux` RTCP goes to the peer's RTP port (RFC 5761), and is taken from there in any case.
@@ -290,6 +292,16 @@ class Leg:
         """Part this leg from the one it is bridged with, if it is."""
         self._check_open()
         self._check(self._clock.unbridge(self._core))
+
+    def record(self, recording: Recording | None) -> None:
+        """Record this leg from its next tick on, what is heard and what is played; None ends it.
+
+        What is stored of the caller is what others would hear: behind the mask where `mask_line` was called. Without
+        it a recording is to be paused while keys are asked for (docs/recording.md). Closing the leg ends it too, and
+        leaves the recording to be closed by its owner.
+        """
+        self._check_open()
+        self._check(self._clock.record(self._core, None if recording is None else recording.tap))
 
     def mute(self, muted: bool) -> None:
         """Let others hear nothing of this leg, or all again; its keys are heard here all the same."""
