@@ -43,6 +43,8 @@ _CONNECTION = re.compile(r"(IN) ++(IP4|IP6) ++([0-9A-Za-z.:\-_/]++) *+")
 _RTPMAP = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`{|}~\-]++)/([0-9]{1,7}+)(?:/([0-9]{1,2}+))?")
 _PORT = re.compile(r"[0-9]{1,5}+")
 _MILLISECONDS = re.compile(r"([0-9]{1,4}+)(?:\.[0-9]*+)?")
+# Lines that hold keys: SDES (RFC 4568) and k= (RFC 8866 §5.12). No repr shows them.
+_KEYS = ("a=crypto:", "k=")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +99,16 @@ class MediaDescription:
     other: tuple[tuple[str, str], ...] = ()
     attributes: Attributes = ()
 
+    def __repr__(self) -> str:
+        return f"MediaDescription({_shown(_media_lines(self))})"
+
     def attribute(self, name: str) -> str | None:
         """Return the value of the first attribute of that name, ``""`` for a bare one, None when there is none."""
         return _attribute(self.attributes, name)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """Return the values of all attributes of that name, in their order."""
+        return tuple(value for key, value in self.attributes if key == name and value is not None)
 
     def rtpmap(self, pt: int | str) -> RtpMap | None:
         """Return the mapping of a payload type; None when there is none or it is malformed."""
@@ -169,6 +178,9 @@ class SessionDescription:
     attributes: Attributes = ()
     media: tuple[MediaDescription, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"SessionDescription({_shown(self._lines())})"
+
     def attribute(self, name: str) -> str | None:
         """Return the value of the first session-level attribute of that name, ``""`` for a bare one, or None."""
         return _attribute(self.attributes, name)
@@ -183,6 +195,13 @@ class SessionDescription:
 
     def serialize(self) -> bytes:
         """Return the description in the order of RFC 8866 §5; raises LocalProtocolError for a line end in a value."""
+        lines = self._lines()
+        text = "\r\n".join(lines)
+        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+            raise LocalProtocolError("line end inside a session description's value")
+        return f"{text}\r\n".encode("utf-8", "surrogateescape")
+
+    def _lines(self) -> list[str]:
         lines = [f"v={self.version}", f"o={self.origin}", f"s={self.session_name or ' '}"]
         if self.information is not None:
             lines.append(f"i={self.information}")
@@ -195,10 +214,7 @@ class SessionDescription:
         lines += _attribute_lines(self.attributes)
         for section in self.media:
             lines += _media_lines(section)
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
-            raise LocalProtocolError("line end inside a session description's value")
-        return f"{text}\r\n".encode("utf-8", "surrogateescape")
+        return lines
 
 
 def parse(data: bytes) -> SessionDescription:
@@ -364,6 +380,12 @@ def _media_lines(section: MediaDescription) -> list[str]:
     lines += [f"b={value}" for value in section.bandwidth]
     lines += [f"{kind}={value}" for kind, value in section.other]
     return lines + _attribute_lines(section.attributes)
+
+
+def _shown(lines: list[str]) -> str:
+    """Return the lines for a ``repr``: in one, without keys."""
+    hidden = (next((f"{key}..." for key in _KEYS if line.startswith(key)), line) for line in lines)
+    return "; ".join(ascii(line)[1:-1] for line in hidden)
 
 
 def _attribute_lines(attributes: Attributes) -> list[str]:

@@ -408,6 +408,6 @@ def test_our_own_mistakes_are_local_errors() -> None:
     with pytest.raises(LocalProtocolError):
         accept_answer(offer("m=audio 0 RTP/AVP 0"), offer("m=audio 4000 RTP/AVP 0"))
     with pytest.raises(LocalProtocolError):
-        replace(LOCAL, codecs=("opus",))
+        replace(LOCAL, codecs=("GSM",))
     with pytest.raises(LocalProtocolError):
         replace(LOCAL, direction="both")

@@ -316,7 +316,7 @@ def test_keys_are_equal_by_suite_and_octets() -> None:
     assert pair("AES_CM_128_HMAC_SHA1_80") != pair("AES_CM_128_HMAC_SHA1_32")
     wiped = pair("AEAD_AES_128_GCM")
     wiped.wipe()
-    assert wiped != wiped  # noqa: PLR0124
+    assert wiped != wiped
     assert wiped != "AEAD_AES_128_GCM"
 
 
