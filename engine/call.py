@@ -114,8 +114,12 @@ class Call:
         self._on_gone = on_gone
         self._leg: Leg | None = None
         self._local: LocalCapabilities | None = None
+        self._described: SessionDescription | None = None
+        "What we said last, offer or answer: a new offer keeps its payload types and keys."
         self._offer_sent: SessionDescription | None = None
         self._media: MediaParameters | None = None
+        self._agreed: MediaParameters | None = None
+        "What the leg works with; ``_media`` is None while an offer of ours waits for its answer."
         self._merger = DigitMerger()
         self._far_end: tuple[str, int] | None = None
         self._program = make_program(self)
@@ -157,6 +161,7 @@ class Call:
             log.info("a call is refused: %s", error, extra=fields(call=self.call_id))
             self._refuse(488)
             return
+        self._described = ours
         if self._media is not None:
             self._configure(self._media)
         self._set_up = True
@@ -171,6 +176,7 @@ class Call:
 
     def _configure(self, media: MediaParameters) -> None:
         assert self._leg is not None
+        self._agreed = media
         far_end = (media.remote_address, media.remote_rtp_port)
         if media.event_receive_pt is None or far_end != self._far_end:
             # Somebody else may be there now, who sends tones and no events.
@@ -218,15 +224,17 @@ class Call:
         local = self._local.bumped()
         try:
             if isinstance(event, OfferRequested):
-                ours = self._offer_sent = make_offer(local)
+                # §8.3.2: no payload type changes its meaning; and the keys stay as they are.
+                ours = self._offer_sent = make_offer(local, self._described)
                 self._media = None  # the answer comes in the ACK; media flows as before until then
             else:
-                ours, self._media = answer(event.offer, local)
+                ours, self._media = answer(event.offer, local, self._agreed)
                 self._configure(self._media)
         except NoCommonMedia:
             self._context.signalling.refuse_offer(self.session, 488)
             return
         self._local = local
+        self._described = ours
         self._context.signalling.answer_offer(self.session, ours)
 
     def reconfirmed(self, event: SessionConfirmed) -> None:

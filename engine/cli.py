@@ -29,6 +29,8 @@ from engine.softphone.backend import BackendName
 from engine.softphone.client import Softphone
 from engine.softphone.protocol import CallState, KeyMode
 from prompts.errors import PromptError
+from sip.crypto_attribute import SrtpPolicy
+from sip.payload_types import CODECS
 
 __all__ = ("main",)
 
@@ -196,27 +198,31 @@ def call(
     user: Annotated[str, typer.Option(help="User name at the registrar.")] = "",
     password_env: Annotated[str, typer.Option(help="Environment variable with the password.")] = "",
     backend: Annotated[BackendName, typer.Option(help="SIP stack of the softphone.")] = BackendName.AUTO,
+    srtp: Annotated[SrtpPolicy, typer.Option(help="Encrypted media (SDES), on our own stack.")] = SrtpPolicy.OFF,
+    codec: Annotated[str, typer.Option(help="Offer this codec only, on our own stack: " + ", ".join(CODECS))] = "",
 ) -> None:
     """Call with the built-in softphone: lines on standard input are keyed (digits * #), an empty line hangs up."""
     set_up("warning", "text")
+    if codec not in ("", *CODECS):
+        _fail(ConfigError(f"no codec {codec!r}", remedy="one of " + ", ".join(CODECS)))
+    phone = Softphone(backend=backend, audio=audio, srtp=srtp, codec=codec)
     try:
-        asyncio.run(_call(uri, mode, record, play, audio, registrar, user, password_env, backend))
+        asyncio.run(_call(phone, uri, mode, record, play, registrar, user, password_env))
     except Error as error:
         _fail(error)
 
 
 async def _call(
+    softphone: Softphone,
     uri: str,
     mode: KeyMode,
     record: Path | None,
     play: Path | None,
-    audio: bool,
     registrar: str,
     user: str,
     password_env: str,
-    backend: BackendName,
 ) -> None:
-    async with Softphone(backend=backend, audio=audio) as phone:
+    async with softphone as phone:
         if registrar:
             password = secret_from_environment(password_env, "--password-env") if password_env else ""
             await phone.register(registrar, user, password)

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dsp.profile import PROFILES
 from engine.errors import ConfigError
+from sip.crypto_attribute import DEFAULT_SUITES, SUITES
+from sip.payload_types import CODECS
 
 __all__ = (
     "AccountConfig",
@@ -82,6 +84,13 @@ def split_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _listed(key: str, value: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a list of names when it is not empty, has none twice and each is known; raise ``ValueError``."""
+    if not value or len(set(value)) != len(value) or not set(value) <= set(known):
+        raise ValueError(f"{key} wants one or more of {', '.join(known)}, none twice")
+    return value
+
+
 class SipConfig(_Table):
     """Where SIP is spoken."""
 
@@ -139,6 +148,39 @@ class MediaConfig(_Table):
     "Hang up when the caller's media stays away for so long."
     dtmf_profile: str = "itu_q24"
     "What counts as an in-band key: a profile of `dsp.profile`."
+    codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722")
+    "Codecs that are spoken, most wanted first: of PCMU, PCMA, G722, L16, opus."
+    codec_policy: Literal["theirs", "ours"] = "theirs"
+    "Whose order chooses the codec when a call is answered: the offer's, or that of `codecs`."
+    srtp: Literal["off", "preferred", "required"] = "preferred"
+    "Encrypted media (SDES): never, with every peer that can, or no call without."
+    srtp_suites: tuple[str, ...] = DEFAULT_SUITES
+    "Crypto suites that are taken, most wanted first."
+    rtcp_mux: bool = True
+    "Offer and accept RTCP on the RTP port (RFC 5761)."
+    dscp: int = Field(default=46, ge=0, le=63)
+    "Class of the RTP packets in the IP header; 46 is EF (RFC 4594 §4.1), 0 marks nothing."
+    cpu_affinity: tuple[Annotated[int, Field(ge=0, le=1023)], ...] = ()
+    "Processors that the media threads may run on; empty: all."
+    realtime_priority: int = Field(default=0, ge=0, le=99)
+    "SCHED_FIFO priority of the media threads (needs CAP_SYS_NICE or an rtprio limit); 0: the normal scheduler."
+
+    @field_validator("codecs")
+    @classmethod
+    def _codecs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _listed("codecs", value, CODECS)
+
+    @field_validator("srtp_suites")
+    @classmethod
+    def _srtp_suites(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _listed("srtp_suites", value, tuple(SUITES))
+
+    @field_validator("cpu_affinity")
+    @classmethod
+    def _cpu_affinity(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("cpu_affinity names a processor twice")
+        return value
 
     @field_validator("dtmf_profile")
     @classmethod

@@ -255,7 +255,7 @@ def accept_answer(offer_sent: SessionDescription, answer: SessionDescription) ->
 def _parameters(theirs: SessionDescription, media: MediaDescription, *, local_direction: str) -> MediaParameters:
     """Read what offers and answers say alike: address, direction, hold."""
     connection = theirs.connection_of(media)
-    assert connection is not None  # _is_usable was asked
+    assert connection is not None  # _is_reachable was asked
     direction = theirs.direction_of(media)
     # RFC 3264 §8.4: an address of zeros is the old way to hold: "neither RTP nor RTCP should be sent to the peer".
     nowhere = ipaddress.ip_address(connection.address).is_unspecified

@@ -15,6 +15,8 @@ from engine.rtp._packet cimport get_u32
 
 from pylibsrtp import _binding
 
+from engine.rtp.srtp import SrtpKeys
+
 cdef extern from *:
     """
     /* libsrtp 2: in place; the length goes in and comes out. */
@@ -162,7 +164,7 @@ cdef int srtcp_unprotect_packet(SrtpState* state, uint8_t* packet, int32_t n) no
 
 @cython.final
 cdef class SrtpSession:
-    """One direction's libsrtp session, for any SSRC, and the keys it was made of."""
+    """One direction's libsrtp session, for any SSRC, and a copy of the keys it was made of."""
 
     def __cinit__(self, keys, *, bint outbound):
         profile, is_aes_256 = _PROFILES[keys.suite.name]
@@ -193,7 +195,7 @@ cdef class SrtpSession:
         if status != ERR_OK:
             raise ValueError(f"libsrtp makes no session of {keys.suite.name} (status {status})")
         self.handle = <void*><uintptr_t>int(_ffi.cast("uintptr_t", session[0]))
-        self.keys = keys
+        self.keys = SrtpKeys(keys.suite.name, master)
 
     def __dealloc__(self):
         if self.handle != NULL:

@@ -58,7 +58,8 @@ SUITES: Mapping[str, SrtpSuite] = MappingProxyType(
 class SrtpKeys:
     """Master key and salt of one direction, under a suite.
 
-    The octets are ours (a copy) and can be wiped. They show in no ``repr`` and are not pickled.
+    The octets are ours (a copy), wiped at the latest when the object goes. They show in no ``repr`` and are not
+    pickled.
     """
 
     __slots__ = ("_master", "suite")
@@ -71,6 +72,10 @@ class SrtpKeys:
             raise ValueError(f"{suite} wants {known.master_octets} octets of key and salt")
         self.suite = known
         self._master = bytearray(master)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_master"):  # else the constructor refused
+            self.wipe()
 
     def reveal(self) -> bytearray:
         """Return the octets of key and salt themselves, not a copy; empty once wiped."""

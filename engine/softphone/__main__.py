@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from engine.errors import SoftphoneError
 from engine.softphone.backend import Backend, BackendName, Emit, create_backend
 from engine.softphone.protocol import MAX_LINE_BYTES, Event, Failure, Quit, decode_command, encode
+from sip.crypto_attribute import SrtpPolicy
+from sip.payload_types import CODECS
 
 __all__ = ("main",)
 
@@ -99,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="local address for SIP and RTP (default: %(default)s)")
     parser.add_argument("--sip-port", type=int, default=0, help="local UDP port, 0 for any free one")
     parser.add_argument("--audio", action="store_true", help="use microphone and loudspeaker (needs PyAudio)")
+    parser.add_argument("--srtp", choices=tuple(SrtpPolicy), default=SrtpPolicy.OFF, help="encrypted media (SDES)")
+    parser.add_argument("--codec", choices=CODECS, default="", help="offer and take this codec only")
     options = parser.parse_args(arguments)
     # The terminal's Ctrl-C goes to the whole group; the parent says when a call ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,7 +113,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         backend = create_backend(
-            BackendName(options.backend), emit, host=options.host, sip_port=options.sip_port, audio=options.audio
+            BackendName(options.backend),
+            emit,
+            host=options.host,
+            sip_port=options.sip_port,
+            audio=options.audio,
+            srtp=SrtpPolicy(options.srtp),
+            codec=options.codec,
         )
         try:
             backend.start()

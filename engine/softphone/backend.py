@@ -9,6 +9,7 @@ from typing import Protocol
 
 from engine.errors import SoftphoneError
 from engine.softphone.protocol import Command, Event
+from sip.crypto_attribute import SrtpPolicy
 
 __all__ = ("Backend", "BackendName", "Emit", "choose_backend", "create_backend")
 
@@ -47,11 +48,26 @@ def choose_backend(name: BackendName) -> BackendName:
     return BackendName.PJSUA if importlib.util.find_spec("pjsua2") is not None else BackendName.NATIVE
 
 
-def create_backend(name: BackendName, emit: Emit, *, host: str, sip_port: int, audio: bool) -> Backend:
+def create_backend(
+    name: BackendName,
+    emit: Emit,
+    *,
+    host: str,
+    sip_port: int,
+    audio: bool,
+    srtp: SrtpPolicy = SrtpPolicy.OFF,
+    codec: str = "",
+) -> Backend:
     """Make a backend; ``host`` is the local address it binds, port 0 lets the system choose.
 
-    Raises `SoftphoneError` when it is not installed.
+    ``srtp`` and ``codec`` (the only one to be offered) are for our own stack: ``auto`` then means that. Raises
+    `SoftphoneError` when the backend is not installed, or cannot do what is asked.
     """
+    chosen = srtp is not SrtpPolicy.OFF or codec != ""
+    if chosen and name is BackendName.PJSUA:
+        raise SoftphoneError("this backend chooses neither SRTP nor the codec; use --backend native")
+    if chosen:
+        name = BackendName.NATIVE
     # Imported here: each backend brings a library of its own, and only one of them is wanted in a process.
     if choose_backend(name) is BackendName.PJSUA:
         try:
@@ -63,5 +79,6 @@ def create_backend(name: BackendName, emit: Emit, *, host: str, sip_port: int, a
             ) from None
         return PjsuaPhone(emit, host=host, sip_port=sip_port, audio=audio)
     from engine.softphone.native import NativePhone
+    from engine.softphone.stack import CODECS
 
-    return NativePhone(emit, host=host, sip_port=sip_port, audio=audio)
+    return NativePhone(emit, host=host, sip_port=sip_port, audio=audio, srtp=srtp, codecs=(codec,) if codec else CODECS)

@@ -40,6 +40,7 @@ from engine.softphone.protocol import (
     decode_event,
     encode,
 )
+from sip.crypto_attribute import SrtpPolicy
 
 __all__ = ("Softphone",)
 
@@ -74,8 +75,12 @@ class Softphone:
         host: str = "127.0.0.1",
         sip_port: int = 0,
         audio: bool = False,
+        srtp: SrtpPolicy = SrtpPolicy.OFF,
+        codec: str = "",
     ) -> None:
-        self._arguments = ["--backend", backend, "--host", host, "--sip-port", str(sip_port)]
+        self._arguments = ["--backend", backend, "--host", host, "--sip-port", str(sip_port), "--srtp", srtp]
+        if codec:
+            self._arguments += ["--codec", codec]
         if audio:
             self._arguments.append("--audio")
         self._process: asyncio.subprocess.Process | None = None

@@ -23,8 +23,10 @@ from engine.media import MediaEvent
 from engine.softphone.hearing import SoundDetector
 from engine.softphone.native import EVENT_CODES, info_body, parse_uri
 from engine.softphone.protocol import CallState, KeyMode, Keys, SoundState
-from engine.softphone.stack import NativeCall, NativeStack
+from engine.softphone.stack import CODECS, NativeCall, NativeStack
+from sip.crypto_attribute import SrtpPolicy
 from sip.events import RegistrationChanged
+from sip.payload_types import CODECS as KNOWN_CODECS
 from sip.uri import Uri
 
 __all__ = ("LoadResult", "main", "run_load")
@@ -81,6 +83,8 @@ class LoadGenerator:
         rate_per_s: float = RATE_PER_S,
         barge_in_s: float = BARGE_IN_S,
         host: str = "127.0.0.1",
+        srtp: SrtpPolicy = SrtpPolicy.OFF,
+        codecs: tuple[str, ...] = CODECS,
     ) -> None:
         if not 1 <= calls <= MAX_CALLS:
             raise SoftphoneError(f"calls must be 1 to {MAX_CALLS}")
@@ -94,7 +98,7 @@ class LoadGenerator:
         self._barge_in_s = barge_in_s
         self._callers: dict[int, _Caller] = {}
         self._results: list[LoadResult] = []
-        self._stack = NativeStack(self, host=host, max_calls=calls + 1, user="load")
+        self._stack = NativeStack(self, host=host, max_calls=calls + 1, user="load", srtp=srtp, codecs=codecs)
 
     def run(self, timeout_s: float) -> list[LoadResult]:
         """Place the calls, key the script, return when all are over or the time is."""
@@ -216,6 +220,8 @@ async def run_load(
     keys: Mapping[str, str],
     rate_per_s: float = RATE_PER_S,
     timeout_s: float = 120.0,
+    srtp: SrtpPolicy = SrtpPolicy.OFF,
+    codec: str = "",
 ) -> list[LoadResult]:
     """Run the load generator in a process of its own; ``keys`` are the entries, in the order of the prompts.
 
@@ -224,6 +230,7 @@ async def run_load(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "engine.softphone.load", "--target", target, "--calls", str(calls)),
         *("--mode", mode, "--rate", str(rate_per_s), "--timeout", str(timeout_s), "--keys-file", "-", "--json"),
+        *("--srtp", srtp, *(("--codec", codec) if codec else ())),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -254,6 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--barge-in", type=float, default=BARGE_IN_S, help="seconds of each prompt heard first")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds for the whole run (default %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="local address")
+    parser.add_argument("--srtp", choices=tuple(SrtpPolicy), default=SrtpPolicy.OFF, help="encrypted media (SDES)")
+    parser.add_argument("--codec", choices=KNOWN_CODECS, default="", help="offer this codec only")
     parser.add_argument("--json", action="store_true", help="print a JSON object with a row for each call")
     options = parser.parse_args(arguments)
     # Two sockets a call: the usual soft limit of 1024 descriptors would end at 500.
@@ -269,6 +278,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rate_per_s=max(options.rate, 0.1),
             barge_in_s=max(options.barge_in, 0.0),
             host=options.host,
+            srtp=SrtpPolicy(options.srtp),
+            codecs=(options.codec,) if options.codec else CODECS,
         )
         results = generator.run(min(options.timeout, MAX_TIMEOUT_S))
     except (OSError, UnicodeDecodeError):

@@ -46,8 +46,9 @@ from engine.softphone.protocol import (
     Unhold,
     Unregister,
 )
-from engine.softphone.stack import NativeCall, NativeStack
+from engine.softphone.stack import CODECS, NativeCall, NativeStack
 from prompts.clip import Clip
+from sip.crypto_attribute import SrtpPolicy
 from sip.errors import ParseError
 from sip.events import RegistrationChanged, RegistrationStatus
 from sip.uri import Uri
@@ -77,9 +78,18 @@ class _KeyRun:
 class NativePhone:
     """The `engine.softphone.backend.Backend` on `engine.softphone.stack`."""
 
-    def __init__(self, emit: Emit, *, host: str, sip_port: int, audio: bool) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        *,
+        host: str,
+        sip_port: int,
+        audio: bool,
+        srtp: SrtpPolicy = SrtpPolicy.OFF,
+        codecs: tuple[str, ...] = CODECS,
+    ) -> None:
         self._emit = emit
-        self._stack = NativeStack(self, host=host, sip_port=sip_port)
+        self._stack = NativeStack(self, host=host, sip_port=sip_port, srtp=srtp, codecs=codecs)
         self._card = SoundCard() if audio else None
         self._keys: dict[int, deque[_KeyRun]] = {}
         self._ears: dict[int, SoundDetector] = {}
@@ -189,7 +199,8 @@ class NativePhone:
     def media_changed(self, call: NativeCall) -> None:
         """Tell whether audio flows."""
         assert call.media is not None
-        self._emit(Media(call=call.number, active=not call.media.held, codec=call.media.codec))
+        srtp = call.media.srtp.suite if call.media.srtp is not None else ""
+        self._emit(Media(call=call.number, active=not call.media.held, codec=call.media.codec, srtp=srtp))
 
     def heard(self, call: NativeCall, active: bool, now: float) -> None:
         """Tell when sound begins and ends."""

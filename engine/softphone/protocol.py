@@ -223,6 +223,8 @@ class Media:
     call: int
     active: bool
     codec: str = ""
+    srtp: str = ""
+    "Crypto suite; empty for plain RTP."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from engine.softphone.hearing import ACTIVE_DBM0, pcm_level_dbm0
 from engine.softphone.protocol import CallState
 from prompts.clip import Clip
 from sip.credentials import Credentials
+from sip.crypto_attribute import SrtpPolicy
 from sip.endpoint import Account, Endpoint, EndpointConfig
 from sip.errors import NoCommonMedia, SipError
 from sip.events import (
@@ -49,6 +50,8 @@ MAX_DATAGRAM = 65_536
 CLOSE_TIMEOUT_S = 2.0
 FRAME_BYTES = 320
 ACCOUNT = "softphone"
+CODECS = ("PCMU", "PCMA")
+"Offered unless another is asked for."
 
 
 class NativeCall:
@@ -60,6 +63,8 @@ class NativeCall:
         self.leg = leg
         self.local = local
         self.state = CallState.CALLING
+        self.described: SessionDescription | None = None
+        "What we said last, offer or answer."
         self.offer_sent: SessionDescription | None = None
         self.offer_received: SessionDescription | None = None
         self.media: MediaParameters | None = None
@@ -102,6 +107,8 @@ class NativeStack:
         sip_port: int = 0,
         max_calls: int = 64,
         user: str = "phone",
+        srtp: SrtpPolicy = SrtpPolicy.OFF,
+        codecs: tuple[str, ...] = CODECS,
     ) -> None:
         self.host = host
         self.sip_port = sip_port
@@ -109,6 +116,8 @@ class NativeStack:
         self._listener = listener
         self._max_calls = max_calls
         self._user = user
+        self._srtp = srtp
+        self._codecs = codecs
         self._sessions: dict[SessionId, NativeCall] = {}
         self._count = 0
         self._socket: socket.socket | None = None
@@ -197,7 +206,7 @@ class NativeStack:
             leg.close()
             raise SoftphoneError(f"cannot call that URI ({error})") from None
         call = self._add(session, leg, local)
-        call.offer_sent = offer
+        call.described = call.offer_sent = offer
         self._listener.call_changed(call, 0, "")
         self._flush()
         return call
@@ -216,6 +225,7 @@ class NativeStack:
                 else:
                     ours, media = answer(call.offer_received, call.local)
                     self._configure(call, media)
+                call.described = ours
                 self.endpoint.answer(call.session, ours, now)
             except (NoCommonMedia, MediaError):
                 self.endpoint.reject(call.session, 488, now)
@@ -318,7 +328,7 @@ class NativeStack:
                 self._offered(call, event.offer)
             case OfferRequested():
                 call.local = call.local.bumped()
-                call.offer_sent = make_offer(call.local)
+                call.described = call.offer_sent = make_offer(call.local, call.described)
                 self.endpoint.answer_offer(call.session, call.offer_sent, time.monotonic())
             case SessionEnded():
                 self._forget(call)
@@ -361,12 +371,12 @@ class NativeStack:
         now = time.monotonic()
         local = call.local.bumped()
         try:
-            ours, media = answer(offer, local)
+            ours, media = answer(offer, local, call.media)
             self._configure(call, media)
         except (NoCommonMedia, MediaError):
             self.endpoint.refuse_offer(call.session, 488, now)
             return
-        call.local = local
+        call.local, call.described = local, ours
         self.endpoint.answer_offer(call.session, ours, now)
 
     def _configure(self, call: NativeCall, media: MediaParameters) -> None:
@@ -404,7 +414,15 @@ class NativeStack:
             raise SoftphoneError(f"no RTP port is free ({error})") from None
 
     def _capabilities(self, leg: Leg) -> LocalCapabilities:
-        return LocalCapabilities(address=self.host, rtp_port=leg.rtp_port, session_id=leg.id, session_version=1)
+        return LocalCapabilities(
+            address=self.host,
+            rtp_port=leg.rtp_port,
+            codecs=self._codecs,
+            srtp=self._srtp,
+            entropy=os.urandom,
+            session_id=leg.id,
+            session_version=1,
+        )
 
     def _identity(self) -> NameAddr:
         if self._account is not None:
