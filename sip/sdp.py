@@ -43,8 +43,8 @@ _CONNECTION = re.compile(r"(IN) ++(IP4|IP6) ++([0-9A-Za-z.:\-_/]++) *+")
 _RTPMAP = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`{|}~\-]++)/([0-9]{1,7}+)(?:/([0-9]{1,2}+))?")
 _PORT = re.compile(r"[0-9]{1,5}+")
 _MILLISECONDS = re.compile(r"([0-9]{1,4}+)(?:\.[0-9]*+)?")
-# Lines that hold keys: SDES (RFC 4568) and k= (RFC 8866 §5.12). No repr shows them.
-_KEYS = ("a=crypto:", "k=")
+# What holds keys: SDES (RFC 4568), under any name that a mistake may give it, and k= (RFC 8866 §5.12).
+_KEYS = re.compile(r"((?:^a=crypto:|^k=|inline:)).*", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,8 +384,7 @@ def _media_lines(section: MediaDescription) -> list[str]:
 
 def _shown(lines: list[str]) -> str:
     """Return the lines for a ``repr``: in one, without keys."""
-    hidden = (next((f"{key}..." for key in _KEYS if line.startswith(key)), line) for line in lines)
-    return "; ".join(ascii(line)[1:-1] for line in hidden)
+    return "; ".join(ascii(_KEYS.sub(r"\1...", line))[1:-1] for line in lines)
 
 
 def _attribute_lines(attributes: Attributes) -> list[str]:

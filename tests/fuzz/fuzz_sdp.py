@@ -7,21 +7,40 @@ fits its offer or NoCommonMedia.
 
 from __future__ import annotations
 
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a file, the repository is not on the path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from sip.crypto_attribute import SUITES, SrtpPolicy, parse_crypto
 from sip.errors import LocalProtocolError, NoCommonMedia, ParseError, RemoteProtocolError
 from sip.info import parse_dtmf_info
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
+from sip.payload_types import CODECS
 from sip.sdp import SessionDescription, parse
 
 __all__ = ("one_input",)
 
 LOCAL = LocalCapabilities(
-    address="192.0.2.10", rtp_port=30000, codecs=("PCMU", "PCMA", "G722"), session_id=1, session_version=1
+    address="192.0.2.10",
+    rtp_port=30000,
+    codecs=CODECS,
+    comfort_noise=True,
+    redundancy=True,
+    rtcp_mux=True,
+    srtp=SrtpPolicy.PREFERRED,
+    srtp_suites=tuple(SUITES),
+    entropy=lambda n: bytes(range(n)),
+    session_id=1,
+    session_version=1,
+)
+SIDES = (
+    LOCAL,
+    replace(LOCAL, srtp=SrtpPolicy.REQUIRED, prefer_ours=True),
+    replace(LOCAL, srtp=SrtpPolicy.OFF, codecs=("PCMU", "PCMA")),
 )
 
 
@@ -39,24 +58,31 @@ def one_input(data: bytes) -> None:
         for pt in media.formats:
             _ = media.rtpmap(pt), media.fmtp(pt)
         assert 0 <= media.rtcp_port <= 65535
-    _check_answer(description)
-    try:
-        _check_parameters(accept_answer(make_offer(LOCAL), description))
-    except RemoteProtocolError:
-        pass
-    try:
-        again = make_offer(LOCAL.bumped(), description)
-    except LocalProtocolError:
-        return
-    assert len(again.media) == len(description.media)
+        for value in media.values("crypto"):
+            attribute = parse_crypto(value)
+            assert attribute is None or len(attribute.key) == SUITES[attribute.suite]
+    assert not re.search(r"inline:(?!\.\.\.)", repr(description))
+    for local in SIDES:
+        _check_answer(description, local)
+        try:
+            _check_parameters(accept_answer(make_offer(local), description), local)
+        except RemoteProtocolError:
+            pass
+        try:
+            again = make_offer(local.bumped(), description)
+        except LocalProtocolError:
+            continue
+        assert len(again.media) == len(description.media)
 
 
-def _check_answer(offer: SessionDescription) -> None:
+def _check_answer(offer: SessionDescription, local: LocalCapabilities) -> None:
     try:
-        answered, parameters = answer(offer, LOCAL)
+        answered, parameters = answer(offer, local)
     except NoCommonMedia:
         return
-    _check_parameters(parameters)
+    _check_parameters(parameters, local)
+    # The same offer again changes nothing.
+    assert answer(offer, local, parameters) == (answered, parameters)
     assert [(media.media, media.protocol) for media in answered.media] == [
         (media.media, media.protocol) for media in offer.media
     ]
@@ -64,14 +90,17 @@ def _check_answer(offer: SessionDescription) -> None:
     assert parse(answered.serialize()) == answered
 
 
-def _check_parameters(parameters: MediaParameters) -> None:
-    assert parameters.codec in LOCAL.codecs
+def _check_parameters(parameters: MediaParameters, local: LocalCapabilities) -> None:
+    assert parameters.codec in local.codecs
+    assert parameters.srtp is not None or local.srtp is not SrtpPolicy.REQUIRED
+    assert parameters.srtp is None or local.srtp is not SrtpPolicy.OFF
     assert parameters.ptime_ms in (10, 20, 30, 40, 50, 60)
     assert 0 < parameters.remote_rtp_port <= 65535
     assert 0 <= parameters.remote_rtcp_port <= 65535
     assert 0 <= parameters.send_pt <= 127
     assert parameters.receive_pts
-    assert set(parameters.receive_pts.values()) <= set(LOCAL.codecs)
+    assert set(parameters.receive_pts.values()) <= {*local.codecs, "CN", "RED"}
+    assert parameters.event_receive_pt not in parameters.receive_pts
     assert not parameters.held or parameters.direction in ("recvonly", "inactive")
 
 

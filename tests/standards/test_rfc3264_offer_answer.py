@@ -411,3 +411,182 @@ def test_our_own_mistakes_are_local_errors() -> None:
         replace(LOCAL, codecs=("GSM",))
     with pytest.raises(LocalProtocolError):
         replace(LOCAL, direction="both")
+
+
+# -- codecs with other clocks, comfort noise, redundant events ---------------------------------------------------------
+
+WIDE = replace(LOCAL, codecs=("PCMU", "PCMA", "G722", "L16", "opus"))
+
+WEBRTC = (
+    "m=audio 4000 RTP/AVP 111 63 9 0 8 13 110 126",
+    "a=rtpmap:111 opus/48000/2",
+    "a=fmtp:111 minptime=10;useinbandfec=1",
+    "a=rtpmap:63 red/48000/2",
+    "a=fmtp:63 111/111",
+    "a=rtpmap:13 CN/8000",
+    "a=rtpmap:110 telephone-event/48000",
+    "a=rtpmap:126 telephone-event/8000",
+)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "codec"),
+    [
+        ("opus/48000/2", "opus"),
+        ("OPUS/48000/2", "opus"),
+        ("L16/8000", "L16"),
+        ("l16/8000/1", "L16"),
+        ("G722/8000", "G722"),
+    ],
+)
+def test_codecs_on_dynamic_numbers(mapping: str, codec: str) -> None:
+    answered, parameters = answer(offer("m=audio 4000 RTP/AVP 97", f"a=rtpmap:97 {mapping}"), WIDE)
+    assert (parameters.codec, parameters.send_pt, parameters.receive_pts) == (codec, 97, {97: codec})
+    assert audio(answered).rtpmap(97) is not None
+    assert audio(answered).rtpmap(97) == make_rtpmap(codec)
+
+
+def make_rtpmap(codec: str) -> object:
+    described = make_offer(replace(WIDE, codecs=(codec,)))
+    return audio(described).rtpmap(audio(described).formats[0])
+
+
+@pytest.mark.parametrize("mapping", ["opus/48000", "opus/8000/2", "L16/44100", "L16/8000/2", "L16/16000", "G722/16000"])
+def test_same_codec_at_another_clock_is_another(mapping: str) -> None:
+    with pytest.raises(NoCommonMedia):
+        answer(offer("m=audio 4000 RTP/AVP 97", f"a=rtpmap:97 {mapping}"), WIDE)
+
+
+def test_our_own_order_chooses_when_asked_to() -> None:
+    for prefer_ours, chosen in ((False, "opus"), (True, "PCMU")):
+        _, parameters = answer(offer(*WEBRTC), replace(WIDE, prefer_ours=prefer_ours))
+        assert parameters.codec == chosen
+        assert parameters.receive_pts == {111: "opus", 9: "G722", 0: "PCMU", 8: "PCMA"}
+
+
+def test_rfc_4733_2_1_events_run_at_the_clock_of_opus() -> None:
+    answered, parameters = answer(offer(*WEBRTC), WIDE)
+    assert (parameters.event_receive_pt, parameters.event_rate_hz) == (110, 48000)
+    assert audio(answered).formats == ("111", "110")
+    answered, parameters = answer(offer(*WEBRTC), replace(WIDE, prefer_ours=True))
+    assert (parameters.event_receive_pt, parameters.event_rate_hz) == (126, 8000)
+    assert audio(answered).formats == ("0", "126")
+
+
+def test_events_at_8000_are_taken_beside_opus_when_there_are_no_others() -> None:
+    lines = ("m=audio 4000 RTP/AVP 111 126", "a=rtpmap:111 opus/48000/2", "a=rtpmap:126 telephone-event/8000")
+    _, parameters = answer(offer(*lines), WIDE)
+    assert (parameters.event_receive_pt, parameters.event_send_pt, parameters.event_rate_hz) == (126, 126, 8000)
+
+
+def test_5_offer_of_every_codec() -> None:
+    described = audio(make_offer(replace(WIDE, comfort_noise=True)))
+    assert described.formats == ("0", "8", "9", "96", "97", "13", "101", "98")
+    names = [described.rtpmap(pt) for pt in described.formats]
+    assert [(of.encoding, of.rate_hz, of.channels) for of in names if of is not None] == [
+        ("PCMU", 8000, 1),
+        ("PCMA", 8000, 1),
+        ("G722", 8000, 1),
+        ("L16", 8000, 1),
+        ("opus", 48000, 2),
+        ("CN", 8000, 1),
+        ("telephone-event", 8000, 1),
+        ("telephone-event", 48000, 1),
+    ]
+    assert described.fmtp(101) == described.fmtp(98) == "0-15"
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA", "G722", "L16", "opus"])
+def test_two_of_us_agree_on_every_codec(codec: str) -> None:
+    far = replace(WIDE, address="192.0.2.20", codecs=(codec,), event_pt=99, comfort_noise=True)
+    sent = make_offer(replace(WIDE, comfort_noise=True))
+    answered, theirs = answer(parse(sent.serialize()), far)
+    ours = accept_answer(sent, parse(answered.serialize()))
+    assert ours.codec == theirs.codec == codec
+    assert ours.send_pt == theirs.send_pt
+    assert ours.event_rate_hz == theirs.event_rate_hz == (48000 if codec == "opus" else 8000)
+    assert ours.event_send_pt == theirs.event_receive_pt == ours.event_receive_pt == (98 if codec == "opus" else 101)
+    assert theirs.receive_pts == {ours.send_pt: codec} | ({} if codec == "opus" else {13: "CN"})
+    assert ours.receive_pts == {0: "PCMU", 8: "PCMA", 9: "G722", 96: "L16", 97: "opus", 13: "CN"}
+
+
+def test_event_clock_that_we_did_not_offer_is_none() -> None:
+    sent = make_offer(LOCAL)
+    lines = ("m=audio 4000 RTP/AVP 0 97", "a=rtpmap:97 telephone-event/16000")
+    parameters = accept_answer(sent, offer(*lines))
+    assert (parameters.event_send_pt, parameters.event_receive_pt) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "pt"),
+    [
+        (("m=audio 4000 RTP/AVP 0 13",), 13),
+        (("m=audio 4000 RTP/AVP 0 13", "a=rtpmap:13 CN/8000"), 13),
+        (("m=audio 4000 RTP/AVP 0 98", "a=rtpmap:98 cn/8000"), 98),
+        (("m=audio 4000 RTP/AVP 0 98", "a=rtpmap:98 CN/16000"), None),
+        (("m=audio 4000 RTP/AVP 0 13", "a=rtpmap:13 CN/32000"), None),
+        (("m=audio 4000 RTP/AVP 0",), None),
+    ],
+)
+def test_rfc_3389_comfort_noise_is_taken(lines: tuple[str, ...], pt: int | None) -> None:
+    answered, parameters = answer(offer(*lines), replace(LOCAL, comfort_noise=True))
+    assert {number for number, name in parameters.receive_pts.items() if name == "CN"} == ({pt} if pt else set())
+    assert audio(answered).formats == ("0", *((str(pt),) if pt else ()))
+    _, parameters = answer(offer(*lines), LOCAL)
+    assert "CN" not in parameters.receive_pts.values()
+
+
+EVENTS = ("a=rtpmap:101 telephone-event/8000",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "taken"),
+    [
+        (("a=rtpmap:97 red/8000", "a=fmtp:97 101/101"), True),
+        (("a=rtpmap:97 RED/8000/1", "a=fmtp:97 101/101/101/101"), True),
+        # Audio in it too: what is not taken apart would not be heard.
+        (("a=rtpmap:97 red/8000", "a=fmtp:97 0/101/101"), False),
+        (("a=rtpmap:97 red/8000", "a=fmtp:97 0/0"), False),
+        (("a=rtpmap:97 red/8000", "a=fmtp:97 101"), False),
+        (("a=rtpmap:97 red/8000", "a=fmtp:97 /"), False),
+        (("a=rtpmap:97 red/8000",), False),
+        (("a=rtpmap:97 red/48000/2", "a=fmtp:97 101/101"), False),
+    ],
+)
+def test_rfc_2198_redundant_events_are_taken_and_not_offered(lines: tuple[str, ...], taken: bool) -> None:
+    ours = replace(LOCAL, redundancy=True)
+    answered, parameters = answer(offer("m=audio 4000 RTP/AVP 0 97 101", *EVENTS, *lines), ours)
+    assert (parameters.receive_pts.get(97) == "RED") == taken
+    assert audio(answered).formats == (("0", "97", "101") if taken else ("0", "101"))
+    if taken:
+        assert audio(answered).fmtp(97) == "101/101"
+        # Its number is not given another meaning later.
+        assert "97" not in audio(make_offer(replace(WIDE, codecs=("L16", "opus")), answered)).formats
+    _, parameters = answer(offer("m=audio 4000 RTP/AVP 0 97 101", *EVENTS, *lines), LOCAL)
+    assert 97 not in parameters.receive_pts
+
+
+def test_8_3_2_later_offer_keeps_every_number() -> None:
+    ours = replace(WIDE, comfort_noise=True)
+    lines = (
+        "m=audio 4000 RTP/AVP 120 96 99 100",
+        "a=rtpmap:120 opus/48000/2",
+        "a=rtpmap:96 CN/8000",
+        "a=rtpmap:99 telephone-event/48000",
+        "a=rtpmap:100 L16/8000",
+    )
+    answered, _ = answer(offer(*lines), ours)
+    again = audio(make_offer(ours.bumped(), answered))
+    assert again.formats == ("0", "8", "9", "96", "120", "13", "101", "99")
+    assert [of.encoding for pt in again.formats if (of := again.rtpmap(pt)) is not None] == [
+        "PCMU", "PCMA", "G722", "L16", "opus", "CN", "telephone-event", "telephone-event",
+    ]  # fmt: skip
+    # What we said ourselves stays too.
+    once_more = make_offer(ours.bumped(), make_offer(ours, answered))
+    assert audio(once_more).formats == again.formats
+
+
+def test_no_payload_type_left_is_our_own_mistake() -> None:
+    everything = " ".join(str(pt) for pt in range(20, 128))
+    with pytest.raises(LocalProtocolError):
+        make_offer(WIDE, offer(f"m=audio 4000 RTP/AVP {everything}"))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sip.offer_answer import LocalCapabilities, accept_answer, answer, make_offer
+from sip.payload_types import CODECS
 from sip.sdp import parse
 
 LOCAL = LocalCapabilities(address="192.0.2.10", rtp_port=30000, session_id=77, session_version=1)
@@ -19,6 +22,9 @@ def test_webrtc_gateway_with_twenty_formats_gets_one_codec_and_events() -> None:
     described, parameters = answer(parse(body.encode()), LOCAL)
     assert described.media[0].formats == ("0", "126")
     assert parameters.receive_pts == {0: "PCMU", 8: "PCMA"}
+    described, parameters = answer(parse(body.encode()), replace(LOCAL, codecs=CODECS, comfort_noise=True))
+    assert described.media[0].formats == ("111", "110")
+    assert parameters.receive_pts == {111: "opus", 9: "G722", 0: "PCMU", 8: "PCMA"}
 
 
 def test_call_resumed_after_hold_speaks_again() -> None:
