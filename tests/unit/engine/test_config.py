@@ -48,6 +48,19 @@ def test_the_embedded_defaults_and_the_example_agree_on_what_the_defaults_are() 
         ('[sip]\nlisten = "127.0.0.1:99999"\n', 2, "sip.listen", "HOST:PORT"),
         ("[sip]\n\nfoo = 1\n", 3, "sip.foo", "not permitted"),
         ("[media]\nports = [100, 200]\n", 2, "media.ports", "1024"),
+        ('[media]\ncodecs = ["PCMU", "G729"]\n', 2, "media.codecs", "one or more of PCMU, PCMA, G722, L16, opus"),
+        ('[media]\ncodecs = ["pcmu"]\n', 2, "media.codecs", "PCMU"),
+        ("[media]\ncodecs = []\n", 2, "media.codecs", "one or more"),
+        ('[media]\ncodecs = ["PCMU", "PCMU"]\n', 2, "media.codecs", "none twice"),
+        ('[media]\ncodec_policy = "mine"\n', 2, "media.codec_policy", "'theirs' or 'ours'"),
+        ('[media]\nsrtp = "on"\n', 2, "media.srtp", "'off', 'preferred' or 'required'"),
+        ('[media]\nsrtp_suites = ["AES_CM_128"]\n', 2, "media.srtp_suites", "AES_CM_128_HMAC_SHA1_80"),
+        ("[media]\ndscp = 64\n", 2, "media.dscp", "63"),
+        ("[media]\ndscp = -1\n", 2, "media.dscp", "0"),
+        ("[media]\ncpu_affinity = [1, 1]\n", 2, "media.cpu_affinity", "twice"),
+        ("[media]\ncpu_affinity = [-1]\n", 2, "media.cpu_affinity[0]", "greater than or equal to 0"),
+        ("[media]\nrealtime_priority = 100\n", 2, "media.realtime_priority", "99"),
+        ("[media]\nthreads = 0\n", 2, "media.threads", "1"),
         ('[form.a]\namount = 2.5\nconnector = "x"\n', 2, "form.a.amount", "binary fractions"),
         ('[connector.x]\ntype = "sandbox"\n[form.a]\nconnector = "y"\n', 4, "form.a.connector", "known: x"),
         ('[[route]]\nto = "1"\nform = "b"\n[[route]]\nto = "2"\nform = "c"\n', 6, "route[1].form", "no [form.c]"),
@@ -65,6 +78,23 @@ def test_a_mistake_is_reported_with_key_and_line(text: str, line: int, key: str,
         entry.startswith(f"paytone.toml:{line}: {key}: ") and why in entry for entry in str(caught.value).splitlines()
     ), str(caught.value)
     assert caught.value.remedy
+
+
+def test_what_the_media_section_takes() -> None:
+    media = parse(
+        '[media]\ncodecs = ["opus", "L16"]\ncodec_policy = "ours"\nsrtp = "required"\n'
+        'srtp_suites = ["AES_CM_128_HMAC_SHA1_80"]\nrtcp_mux = false\ndscp = 0\ncpu_affinity = [2, 3]\n'
+        "realtime_priority = 10\nthreads = 2\n"
+    ).media
+    assert (media.codecs, media.codec_policy) == (("opus", "L16"), "ours")
+    assert (media.srtp, media.srtp_suites, media.rtcp_mux) == ("required", ("AES_CM_128_HMAC_SHA1_80",), False)
+    assert (media.dscp, media.cpu_affinity, media.realtime_priority, media.threads) == (0, (2, 3), 10, 2)
+
+
+def test_encryption_is_preferred_unless_told_otherwise() -> None:
+    media = Config().media
+    assert (media.srtp, media.rtcp_mux, media.codecs) == ("preferred", True, ("PCMU", "PCMA", "G722"))
+    assert media.srtp_suites[0] == "AEAD_AES_256_GCM"
 
 
 def test_text_that_is_no_toml_is_reported_with_its_line() -> None:

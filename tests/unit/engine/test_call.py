@@ -1,0 +1,269 @@
+"""A call's negotiation: what it answers and offers over its life, and what its media leg is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, cast
+
+import pytest
+
+from engine.call import Call, CallContext
+from engine.config import FormConfig
+from engine.form import FormProgram
+from engine.ledger import Ledger
+from engine.media import LegStatistics, MediaPlane
+from sip.events import (
+    EndCause,
+    InviteReceived,
+    OfferReceived,
+    OfferRequested,
+    SessionConfirmed,
+    SessionEnded,
+    SessionId,
+)
+from sip.headers import Headers
+from sip.sdp import MediaDescription, SessionDescription, parse
+from sip.timers import Address
+from sip.uri import NameAddr, Uri
+
+SESSION = SessionId(1)
+STATISTICS = LegStatistics(
+    **{name: {} if name == "discarded_by_cause" else 0 for name in LegStatistics.__dataclass_fields__}  # type: ignore[arg-type]
+)
+
+
+class Signals:
+    """What was asked of the SIP session, as (what, with what)."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any]] = []
+
+    def ring(self, session: SessionId) -> None:
+        self.sent.append(("ring", None))
+
+    def answer(self, session: SessionId, sdp: SessionDescription) -> None:
+        self.sent.append(("answer", sdp))
+
+    def reject(self, session: SessionId, status: int, *, retry_after_s: int | None = None) -> None:
+        self.sent.append(("reject", status))
+
+    def answer_offer(self, session: SessionId, sdp: SessionDescription) -> None:
+        self.sent.append(("answer_offer", sdp))
+
+    def refuse_offer(self, session: SessionId, status: int) -> None:
+        self.sent.append(("refuse_offer", status))
+
+    def hang_up(self, session: SessionId, reason: str = "") -> None:
+        self.sent.append(("hang_up", reason))
+
+
+class FakeLeg:
+    id = 6
+    rtp_port = 30000
+
+    def __init__(self) -> None:
+        self.configured: list[dict[str, Any]] = []
+        self.closed = False
+
+    def configure(self, **parameters: Any) -> None:
+        self.configured.append(parameters)
+
+    def statistics(self) -> LegStatistics:
+        return STATISTICS
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakePlane:
+    def __init__(self) -> None:
+        self.leg = FakeLeg()
+
+    def open_leg(self) -> FakeLeg:
+        return self.leg
+
+
+class FakeLedger:
+    async def record_call_start(self, call_id: str, **facts: Any) -> None:
+        pass
+
+    async def record_call_end(self, call_id: str, **facts: Any) -> None:
+        pass
+
+
+class FakeProgram:
+    def start(self, now: float) -> None:
+        pass
+
+    def hang_up(self, now: float) -> None:
+        pass
+
+    async def done(self) -> None:
+        pass
+
+
+class Scene:
+    """A call between fakes."""
+
+    def __init__(self, offer: SessionDescription | None, **context: Any) -> None:
+        self.signals = Signals()
+        self.plane = FakePlane()
+        self.gone: list[Call] = []
+        self.call = Call(
+            "call",
+            InviteReceived(
+                session=SESSION,
+                request_uri=Uri.parse("sip:pay@192.0.2.10"),
+                from_=NameAddr(uri=Uri.parse("sip:caller@192.0.2.20")),
+                to=NameAddr(uri=Uri.parse("sip:pay@192.0.2.10")),
+                source=Address("192.0.2.20", 5060),
+                call_id="x",
+                offer=offer,
+                headers=Headers(()),
+            ),
+            "form",
+            FormConfig(),
+            CallContext(
+                signalling=self.signals,
+                plane=cast("MediaPlane", self.plane),
+                ledger=cast("Ledger", FakeLedger()),
+                advertised_host="192.0.2.10",
+                rtp_timeout_ms=60_000,
+                notify=lambda event: None,
+                now=lambda: 0.0,
+                **context,
+            ),
+            lambda call: cast("FormProgram", FakeProgram()),
+            self.gone.append,
+        )
+        self.call.start()
+
+    @property
+    def configured(self) -> dict[str, Any]:
+        return self.plane.leg.configured[-1]
+
+    @property
+    def last(self) -> tuple[str, Any]:
+        return self.signals.sent[-1]
+
+    def said(self, what: str) -> MediaDescription:
+        """Return the audio of what was sent last, which must be that."""
+        assert self.last[0] == what
+        description: SessionDescription = self.last[1]
+        return next(media for media in description.media if media.port)
+
+    def acknowledge(self, answer: SessionDescription | None = None) -> None:
+        self.call.acknowledged(SessionConfirmed(session=SESSION, answer=answer))
+
+    def offer(self, offer: SessionDescription) -> None:
+        self.call.offered(OfferReceived(session=SESSION, offer=offer))
+
+    def ask_for_offer(self) -> None:
+        self.call.offered(OfferRequested(session=SESSION))
+
+    async def end(self) -> None:
+        self.call.ended(SessionEnded(session=SESSION, cause=EndCause.REMOTE_BYE, status=None, reason=""))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert self.gone == [self.call]
+        assert self.plane.leg.closed
+
+
+def described(*lines: str) -> SessionDescription:
+    head = ("v=0", "o=- 5 5 IN IP4 192.0.2.20", "s=-", "c=IN IP4 192.0.2.20", "t=0 0")
+    return parse("\r\n".join((*head, *lines)).encode())
+
+
+def run(scene: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scene)
+
+
+ODD = (
+    "m=audio 4000 RTP/AVP 97 98",
+    "a=rtpmap:97 PCMA/8000",
+    "a=rtpmap:98 telephone-event/8000",
+)
+
+
+def test_offer_is_answered_and_the_leg_configured() -> None:
+    async def play() -> None:
+        scene = Scene(described("m=audio 4000 RTP/AVP 8 0 101", "a=rtpmap:101 telephone-event/8000"))
+        assert [what for what, _ in scene.signals.sent] == ["ring", "answer"]
+        assert (scene.configured["codec"], scene.configured["send_pt"]) == ("PCMA", 8)
+        assert scene.configured["remote_rtcp"] == ("192.0.2.20", 4001)
+        scene.acknowledge()
+        await scene.end()
+
+    run(play())
+
+
+def test_offer_without_a_codec_of_ours_is_488() -> None:
+    async def play() -> None:
+        scene = Scene(described("m=audio 4000 RTP/AVP 18"))
+        assert scene.signals.sent == [("reject", 488)]
+
+    run(play())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_rfc_3264_8_3_2_offer_that_is_asked_for_keeps_every_number(late: bool) -> None:
+    async def play() -> None:
+        scene = Scene(None if late else described(*ODD))
+        if late:
+            assert "8" in scene.said("answer").formats
+            scene.acknowledge(described(*ODD))
+        else:
+            scene.acknowledge()
+        before = scene.signals.sent[-1][1].media[0]
+        scene.ask_for_offer()
+        again = scene.said("answer_offer")
+        for pt in set(before.formats) & set(again.formats):
+            assert again.rtpmap(pt) == before.rtpmap(pt)
+        events = [pt for pt in again.formats if "telephone-event" in str(again.rtpmap(pt))]
+        assert events == [pt for pt in before.formats if "telephone-event" in str(before.rtpmap(pt))]
+        if not late:
+            assert "97" in again.formats
+            assert events == ["98"]
+        # Until the answer comes the leg goes on as it was.
+        assert len(scene.plane.leg.configured) == 1
+        scene.acknowledge(described("m=audio 5000 RTP/AVP 0"))
+        assert scene.configured["remote"] == ("192.0.2.20", 5000)
+        await scene.end()
+
+    run(play())
+
+
+def test_each_description_has_the_next_version() -> None:
+    async def play() -> None:
+        scene = Scene(described(*ODD))
+        scene.acknowledge()
+        scene.offer(described(*ODD, "a=sendonly"))
+        scene.ask_for_offer()
+        versions = [what[1].origin.session_version for what in scene.signals.sent if what[1] is not None]
+        assert versions == ["1", "2", "3"]
+        await scene.end()
+
+    run(play())
+
+
+def test_offer_that_cannot_be_had_is_refused_and_the_call_goes_on() -> None:
+    async def play() -> None:
+        scene = Scene(described(*ODD))
+        scene.acknowledge()
+        scene.offer(described("m=audio 4000 RTP/AVP 18"))
+        assert scene.last == ("refuse_offer", 488)
+        assert len(scene.plane.leg.configured) == 1
+        await scene.end()
+
+    run(play())
+
+
+def test_answer_that_is_no_use_ends_the_call() -> None:
+    async def play() -> None:
+        scene = Scene(None)
+        scene.acknowledge(described("m=audio 4000 RTP/AVP 18"))
+        assert scene.last == ("hang_up", "no common media")
+        await scene.end()
+
+    run(play())
