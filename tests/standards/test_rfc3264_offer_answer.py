@@ -590,3 +590,9 @@ def test_no_payload_type_left_is_our_own_mistake() -> None:
     everything = " ".join(str(pt) for pt in range(20, 128))
     with pytest.raises(LocalProtocolError):
         make_offer(WIDE, offer(f"m=audio 4000 RTP/AVP {everything}"))
+
+
+def test_answered_number_of_our_events_stays_that_of_events() -> None:
+    lines = ("m=audio 4000 RTP/AVP 101 8", "a=rtpmap:101 PCMA/8000")
+    parameters = accept_answer(make_offer(LOCAL), offer(*lines))
+    assert parameters.receive_pts == {0: "PCMU", 8: "PCMA"}
