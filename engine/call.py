@@ -156,14 +156,13 @@ class Call:
             if self._invite.offer is None:  # late offer: ours goes out in the 200 (§13.2.1), theirs comes in the ACK
                 ours = self._offer_sent = make_offer(self._local)
             else:
-                ours, self._media = answer(self._invite.offer, self._local)
-        except NoCommonMedia as error:
+                ours, media = answer(self._invite.offer, self._local)
+                self._configure(media)
+        except (NoCommonMedia, MediaError) as error:
             log.info("a call is refused: %s", error, extra=fields(call=self.call_id))
             self._refuse(488)
             return
         self._described = ours
-        if self._media is not None:
-            self._configure(self._media)
         self._set_up = True
         self._task(self._record_start())
         self._context.signalling.ring(self.session)
@@ -175,13 +174,9 @@ class Call:
         self._context.signalling.reject(self.session, status, retry_after_s=retry_after_s)
 
     def _configure(self, media: MediaParameters) -> None:
+        """Let the leg work with what was agreed; raises MediaError, and all is as before, when it cannot."""
         assert self._leg is not None
-        self._agreed = media
         far_end = (media.remote_address, media.remote_rtp_port)
-        if media.event_receive_pt is None or far_end != self._far_end:
-            # Somebody else may be there now, who sends tones and no events.
-            self._merger.events_withdrawn()
-        self._far_end = far_end
         self._leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
@@ -196,6 +191,11 @@ class Call:
             receiving=media.direction in ("sendrecv", "recvonly"),
             rtp_timeout_ms=self._context.rtp_timeout_ms,
         )
+        if media.event_receive_pt is None or far_end != self._far_end:
+            # Somebody else may be there now, who sends tones and no events.
+            self._merger.events_withdrawn()
+        self._far_end = far_end
+        self._media = self._agreed = media
 
     # -- from the SIP endpoint -----------------------------------------------------------------------------------
 
@@ -228,9 +228,9 @@ class Call:
                 ours = self._offer_sent = make_offer(local, self._described)
                 self._media = None  # the answer comes in the ACK; media flows as before until then
             else:
-                ours, self._media = answer(event.offer, local, self._agreed)
-                self._configure(self._media)
-        except NoCommonMedia:
+                ours, media = answer(event.offer, local, self._agreed)
+                self._configure(media)
+        except (NoCommonMedia, MediaError):
             self._context.signalling.refuse_offer(self.session, 488)
             return
         self._local = local
@@ -249,12 +249,11 @@ class Call:
         try:
             if event.answer is None:
                 raise NoCommonMedia("the ACK brought no answer to our offer")
-            self._media = accept_answer(self._offer_sent, event.answer)
-        except SipError as error:
+            self._configure(accept_answer(self._offer_sent, event.answer))
+        except (SipError, MediaError) as error:
             log.info("a call ends: %s", error, extra=fields(call=self.call_id))
             self.hang_up("no common media")
             return False
-        self._configure(self._media)
         return True
 
     def acknowledged(self, event: SessionConfirmed) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from engine.call import Call, CallContext
 from engine.config import FormConfig
+from engine.errors import MediaError
 from engine.form import FormProgram
 from engine.ledger import Ledger
 from engine.media import LegStatistics, MediaPlane
@@ -61,12 +62,15 @@ class Signals:
 class FakeLeg:
     id = 6
     rtp_port = 30000
+    refused_ptime_ms = 60
 
     def __init__(self) -> None:
         self.configured: list[dict[str, Any]] = []
         self.closed = False
 
     def configure(self, **parameters: Any) -> None:
+        if parameters["ptime_ms"] == self.refused_ptime_ms:
+            raise MediaError("cannot be done here")
         self.configured.append(parameters)
 
     def statistics(self) -> LegStatistics:
@@ -264,6 +268,27 @@ def test_answer_that_is_no_use_ends_the_call() -> None:
         scene = Scene(None)
         scene.acknowledge(described("m=audio 4000 RTP/AVP 18"))
         assert scene.last == ("hang_up", "no common media")
+        await scene.end()
+
+    run(play())
+
+
+CANNOT = ("m=audio 4000 RTP/AVP 0", "a=ptime:60")
+
+
+def test_what_the_leg_cannot_do_is_488() -> None:
+    async def play() -> None:
+        assert Scene(described(*CANNOT)).signals.sent == [("reject", 488)]
+        scene = Scene(None)
+        scene.acknowledge(described(*CANNOT))
+        assert scene.last == ("hang_up", "no common media")
+        await scene.end()
+        scene = Scene(described("m=audio 4000 RTP/AVP 8"))
+        scene.acknowledge()
+        scene.offer(described(*CANNOT))
+        assert scene.last == ("refuse_offer", 488)
+        scene.ask_for_offer()
+        assert scene.said("answer_offer").formats[:2] == ("0", "8")
         await scene.end()
 
     run(play())

@@ -25,6 +25,8 @@ from engine.softphone.protocol import (
     decode_event,
     encode,
 )
+from engine.softphone.native import NativePhone
+from sip.crypto_attribute import SrtpPolicy
 
 
 class FakeBackend:
@@ -136,3 +138,15 @@ def test_a_missing_wheel_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delitem(sys.modules, "engine.softphone.pjsua", raising=False)
     with pytest.raises(SoftphoneError, match=r"paytone\[softphone\].*--backend native"):
         create_backend(BackendName.PJSUA, lambda event: None, host="127.0.0.1", sip_port=0, audio=False)
+
+
+@pytest.mark.parametrize(("srtp", "codec"), [(SrtpPolicy.REQUIRED, ""), (SrtpPolicy.OFF, "PCMA")])
+def test_srtp_and_codec_are_chosen_on_our_own_stack(srtp: SrtpPolicy, codec: str) -> None:
+    def create(name: BackendName) -> object:
+        return create_backend(
+            name, lambda event: None, host="127.0.0.1", sip_port=0, audio=False, srtp=srtp, codec=codec
+        )
+
+    assert isinstance(create(BackendName.AUTO), NativePhone)
+    with pytest.raises(SoftphoneError, match="--backend native"):
+        create(BackendName.PJSUA)
