@@ -12,6 +12,7 @@ import pytest
 from engine.errors import SoftphoneError
 from engine.softphone.__main__ import LineReader, serve, write_event
 from engine.softphone.backend import BackendName, choose_backend, create_backend
+from engine.softphone.native import NativePhone
 from engine.softphone.protocol import (
     MAX_LINE_BYTES,
     Call,
@@ -25,7 +26,6 @@ from engine.softphone.protocol import (
     decode_event,
     encode,
 )
-from engine.softphone.native import NativePhone
 from sip.crypto_attribute import SrtpPolicy
 
 
