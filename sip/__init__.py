@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sip.auth import Challenge, authorization, choose_challenge, parse_challenge
+from sip.crypto_attribute import SrtpParameters, SrtpPolicy
 from sip.endpoint import Account, Credentials, Endpoint, EndpointConfig, Statistics, TraceRecord
 from sip.errors import LocalProtocolError, NoCommonMedia, ParseError, RemoteProtocolError, SipError
 from sip.events import Event, SessionId
@@ -42,6 +43,8 @@ __all__ = (
     "SessionDescription",
     "SessionId",
     "SipError",
+    "SrtpParameters",
+    "SrtpPolicy",
     "Statistics",
     "TraceRecord",
     "Uri",
