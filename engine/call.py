@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from engine.config import FormConfig
+from engine.config import FormConfig, MediaConfig
 from engine.errors import LedgerError, MediaError
 from engine.events import CallAnswered, CallEnded, EngineEvent
 from engine.form import FormProgram
@@ -35,7 +36,9 @@ from engine.media import (
     PlayFinished,
 )
 from engine.metrics import CALLS, CALLS_ACTIVE, CALLS_REFUSED, DIGITS
+from engine.rtp.srtp import SrtpKeysPair
 from prompts.clip import Clip
+from sip.crypto_attribute import SrtpPolicy
 from sip.errors import NoCommonMedia, SipError
 from sip.events import (
     InfoDigitReceived,
@@ -85,6 +88,8 @@ class CallContext:
     ledger: Ledger
     advertised_host: str
     rtp_timeout_ms: int
+    media: MediaConfig
+    "Codecs, SRTP and rtcp-mux of every call."
     notify: Callable[[EngineEvent], None]
     now: Callable[[], float]
     "Monotonic seconds, the endpoint's and the media plane's clock."
@@ -146,9 +151,18 @@ class Call:
             log.error("a call is refused: %s", error, extra=fields(call=self.call_id))
             self._refuse(503, retry_after_s=10)
             return
+        config = self._context.media
         self._local = LocalCapabilities(
             address=self._context.advertised_host,
             rtp_port=self._leg.rtp_port,
+            codecs=config.codecs,
+            prefer_ours=config.codec_policy == "ours",
+            comfort_noise=True,
+            redundancy=True,
+            rtcp_mux=config.rtcp_mux,
+            srtp=SrtpPolicy(config.srtp),
+            srtp_suites=config.srtp_suites,
+            entropy=secrets.token_bytes,
             session_id=self._leg.id + 1,
             session_version=1,
         )
@@ -177,6 +191,7 @@ class Call:
         """Let the leg work with what was agreed; raises MediaError, and all is as before, when it cannot."""
         assert self._leg is not None
         far_end = (media.remote_address, media.remote_rtp_port)
+        srtp = media.srtp
         self._leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
@@ -186,6 +201,8 @@ class Call:
             event_receive_pt=media.event_receive_pt,
             event_send_pt=media.event_send_pt,
             event_rate_hz=media.event_rate_hz,
+            rtcp_mux=media.rtcp_mux,
+            srtp=None if srtp is None else SrtpKeysPair(srtp.suite, srtp.local_key, srtp.remote_key),
             ptime_ms=media.ptime_ms,
             sending=media.direction in ("sendrecv", "sendonly"),
             receiving=media.direction in ("sendrecv", "recvonly"),
@@ -205,7 +222,11 @@ class Call:
             return
         assert self._media is not None
         self._confirmed = True
-        log.info("call answered", extra=fields(call=self.call_id, form=self.form_name, codec=self._media.codec))
+        srtp = self._media.srtp.suite if self._media.srtp is not None else "off"
+        log.info(
+            "call answered",
+            extra=fields(call=self.call_id, form=self.form_name, codec=self._media.codec, srtp=srtp),
+        )
         self._context.notify(
             CallAnswered(
                 call_id=self.call_id,

@@ -166,6 +166,7 @@ class Engine:
             ledger=self.ledger,
             advertised_host=config.sip.advertise or config.media.host or host,
             rtp_timeout_ms=int(config.media.timeout_s * 1000),
+            media=config.media,
             notify=self.notify,
             now=loop.time,
         )

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from engine.errors import MediaError, SoftphoneError
 from engine.media import Leg, MediaEvent, MediaPlane
+from engine.rtp.srtp import SrtpKeysPair
 from engine.softphone.hearing import ACTIVE_DBM0, pcm_level_dbm0
 from engine.softphone.protocol import CallState
 from prompts.clip import Clip
@@ -381,6 +382,7 @@ class NativeStack:
 
     def _configure(self, call: NativeCall, media: MediaParameters) -> None:
         call.media = media
+        srtp = media.srtp
         call.leg.configure(
             remote=(media.remote_address, media.remote_rtp_port),
             remote_rtcp=(media.remote_address, media.remote_rtcp_port),
@@ -390,6 +392,8 @@ class NativeStack:
             event_receive_pt=media.event_receive_pt,
             event_send_pt=media.event_send_pt,
             event_rate_hz=media.event_rate_hz,
+            rtcp_mux=media.rtcp_mux,
+            srtp=None if srtp is None else SrtpKeysPair(srtp.suite, srtp.local_key, srtp.remote_key),
             ptime_ms=media.ptime_ms,
             sending=media.direction in ("sendrecv", "sendonly"),
             receiving=media.direction in ("sendrecv", "recvonly"),
@@ -418,6 +422,8 @@ class NativeStack:
             address=self.host,
             rtp_port=leg.rtp_port,
             codecs=self._codecs,
+            comfort_noise=True,
+            rtcp_mux=True,
             srtp=self._srtp,
             entropy=os.urandom,
             session_id=leg.id,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import logging
 from collections.abc import Coroutine
 from typing import Any, cast
 
 import pytest
 
 from engine.call import Call, CallContext
-from engine.config import FormConfig
+from engine.config import FormConfig, MediaConfig
 from engine.errors import MediaError
 from engine.form import FormProgram
 from engine.ledger import Ledger
 from engine.media import LegStatistics, MediaPlane
+from engine.rtp.srtp import SrtpKeysPair
 from sip.events import (
     EndCause,
     InviteReceived,
@@ -110,7 +113,7 @@ class FakeProgram:
 class Scene:
     """A call between fakes."""
 
-    def __init__(self, offer: SessionDescription | None, **context: Any) -> None:
+    def __init__(self, offer: SessionDescription | None, **media: Any) -> None:
         self.signals = Signals()
         self.plane = FakePlane()
         self.gone: list[Call] = []
@@ -134,9 +137,9 @@ class Scene:
                 ledger=cast("Ledger", FakeLedger()),
                 advertised_host="192.0.2.10",
                 rtp_timeout_ms=60_000,
+                media=MediaConfig(**media),
                 notify=lambda event: None,
                 now=lambda: 0.0,
-                **context,
             ),
             lambda call: cast("FormProgram", FakeProgram()),
             self.gone.append,
@@ -292,3 +295,128 @@ def test_what_the_leg_cannot_do_is_488() -> None:
         await scene.end()
 
     run(play())
+
+
+# -- what the configuration says of media ------------------------------------------------------------------------------
+
+KEY = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+OTHER_KEY = "NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
+SECURE = ("m=audio 4000 RTP/SAVP 0 8", f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")
+
+
+def keys_of(scene: Scene) -> tuple[bytes, bytes]:
+    pair = scene.configured["srtp"]
+    assert isinstance(pair, SrtpKeysPair)
+    assert pair.suite == "AES_CM_128_HMAC_SHA1_80"
+    return bytes(pair.local.reveal()), bytes(pair.remote.reveal())
+
+
+def test_leg_gets_the_keys_of_offer_and_answer() -> None:
+    async def play() -> None:
+        scene = Scene(described(*SECURE))
+        ours, theirs = keys_of(scene)
+        assert theirs == base64.b64decode(KEY)
+        assert scene.said("answer").values("crypto") == (
+            f"1 AES_CM_128_HMAC_SHA1_80 inline:{base64.b64encode(ours).decode()}",
+        )
+        scene.acknowledge()
+        await scene.end()
+
+    run(play())
+
+
+def test_keys_change_with_the_far_ends_only() -> None:
+    async def play() -> None:
+        scene = Scene(described(*SECURE))
+        first = keys_of(scene)
+        scene.acknowledge()
+        scene.offer(described(*SECURE, "a=sendonly"))
+        assert keys_of(scene) == first
+        scene.ask_for_offer()
+        offered = scene.said("answer_offer").values("crypto")
+        assert any(base64.b64encode(first[0]).decode() in value for value in offered)
+        tag = next(value.split()[0] for value in offered if "AES_CM_128_HMAC_SHA1_80" in value)
+        scene.acknowledge(described("m=audio 4000 RTP/SAVP 0", f"a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{KEY}"))
+        assert keys_of(scene) == first
+        scene.offer(described(SECURE[0], SECURE[1].replace(KEY, OTHER_KEY)))
+        ours, theirs = keys_of(scene)
+        assert theirs == base64.b64decode(OTHER_KEY)
+        assert ours != first[0]
+        await scene.end()
+
+    run(play())
+
+
+def test_required_refuses_a_plain_offer_and_a_later_plain_one() -> None:
+    async def play() -> None:
+        assert Scene(described("m=audio 4000 RTP/AVP 0"), srtp="required").signals.sent == [("reject", 488)]
+        scene = Scene(described(*SECURE), srtp="required")
+        scene.acknowledge()
+        scene.offer(described("m=audio 4000 RTP/AVP 0"))
+        assert scene.last == ("refuse_offer", 488)
+        assert len(scene.plane.leg.configured) == 1
+        await scene.end()
+
+    run(play())
+
+
+def test_late_offer_has_what_the_configuration_says() -> None:
+    async def play() -> None:
+        scene = Scene(None, codecs=("opus", "PCMA"), rtcp_mux=False, srtp="off")
+        ours = scene.said("answer")
+        assert [of.encoding for pt in ours.formats if (of := ours.rtpmap(pt)) is not None] == [
+            "opus", "PCMA", "CN", "telephone-event", "telephone-event",
+        ]  # fmt: skip
+        assert (ours.rtcp_mux, ours.values("crypto"), ours.protocol) == (False, (), "RTP/AVP")
+        scene.acknowledge(described("m=audio 4000 RTP/AVP 8"))
+        assert (scene.configured["codec"], scene.configured["srtp"], scene.configured["rtcp_mux"]) == (
+            "PCMA",
+            None,
+            False,
+        )
+        await scene.end()
+        scene = Scene(None)
+        assert scene.said("answer").rtcp_mux
+        assert len(scene.said("answer").values("crypto")) == 5
+        scene.acknowledge(described("m=audio 4000 RTP/AVP 0", "a=rtcp-mux"))
+        assert scene.configured["remote_rtcp"] == ("192.0.2.20", 4000)
+        assert scene.configured["rtcp_mux"]
+        await scene.end()
+
+    run(play())
+
+
+@pytest.mark.parametrize(("policy", "codec"), [("theirs", "G722"), ("ours", "PCMU")])
+def test_codec_policy(policy: str, codec: str) -> None:
+    async def play() -> None:
+        scene = Scene(described("m=audio 4000 RTP/AVP 9 0 13"), codec_policy=policy)
+        assert scene.configured["codec"] == codec
+        assert scene.configured["receive_pts"] == {9: "G722", 0: "PCMU", 13: "CN"}
+        scene.acknowledge()
+        await scene.end()
+
+    run(play())
+
+
+def test_redundant_events_are_told_to_the_leg() -> None:
+    async def play() -> None:
+        lines = ("a=rtpmap:101 telephone-event/8000", "a=rtpmap:97 red/8000", "a=fmtp:97 101/101")
+        scene = Scene(described("m=audio 4000 RTP/AVP 0 97 101", *lines))
+        assert scene.configured["receive_pts"] == {0: "PCMU", 97: "RED"}
+        scene.acknowledge()
+        await scene.end()
+
+    run(play())
+
+
+def test_log_says_codec_and_suite_and_never_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        scene = Scene(described(*SECURE))
+        scene.acknowledge()
+        await scene.end()
+
+    with caplog.at_level(logging.DEBUG):
+        run(play())
+    answered = next(record for record in caplog.records if record.message == "call answered")
+    assert "AES_CM_128_HMAC_SHA1_80" in str(vars(answered))
+    assert not any(KEY in str(vars(record)) for record in caplog.records)
