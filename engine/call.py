@@ -16,7 +16,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
 from engine.config import FormConfig, MediaConfig
 from engine.errors import LedgerError, MediaError

@@ -145,6 +145,9 @@ class Engine:
             port_range=config.media.ports,
             threads=config.media.threads,
             dtmf_profile=PROFILES[config.media.dtmf_profile],
+            dscp=config.media.dscp,
+            cpus=config.media.cpu_affinity,
+            realtime_priority=config.media.realtime_priority,
         )
         self.plane.start()
         LATE_TICKS.set_function(lambda: self.plane.statistics().late_ticks)

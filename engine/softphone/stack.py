@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol
 
 from engine.errors import MediaError, SoftphoneError
 from engine.media import Leg, MediaEvent, MediaPlane
