@@ -6,59 +6,65 @@ tick takes 160 samples, with a note for each whether it came. The laws:
 - Media time only moves forward, and each sample is delivered at most once.
 - The buffer holds (delivers nothing, media time stands still) while it fills, and when it has run dry: a peer with
   DTX sends nothing during silence, and a hold is not a loss.
-- After a hold the next packet is played ``target`` samples later. ``target`` grows when packets come too late, and
-  shrinks when for two seconds each came with a tick to spare: 20 to 200 ms.
-- Catching up never throws audio away: the frame is delivered with ``JITTER_AGAIN``, so that a DTMF detector or a
-  recorder hears all of it, and only a listener skips it.
+- The delay is counted from the fastest packets, not from the first of a talk spurt, which may be late itself. The one
+  aimed at, ``target``, is the quantile of all packets' delays that leaves ``late_ppm`` of them too late: 20 to 200 ms.
+  It grows at once when a packet is late, and shrinks by a quarter of what it has too much each second.
+- A stall longer than the longest delay teaches nothing: it is held, then caught up.
+- Catching up never throws audio away: the frame is delivered with ``JITTER_AGAIN``, one in four ticks, so that a DTMF
+  detector or a recorder hears all of it, and only a listener skips it. A frame without audio is never worth a wait.
 - A timestamp more than half a second off needs a second packet that follows it, a marker, or a dry buffer
   (RFC 3550 §5.1 lets a sender jump; a damaged packet must not move the playout).
+- More than 512 ms waiting is refused and counted.
 """
 
 cimport cython
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove, memset
 
 cdef enum:
-    SAMPLE_NONE = 0
-    SAMPLE_WAITING = 1
-    SAMPLE_PLAYED = 2
-
     MASK = JITTER_RING - 1
     MIN_DELAY = 160             # 20 ms
     FIRST_DELAY = 320           # 40 ms: two packets of the usual ptime
     MAX_DELAY = 1600            # 200 ms: beyond, a caller hears an echo of the conversation
+    LATE_PPM = 5000             # 0.5 %
     GROWTH = 320                # the most that one late packet adds: a spike is not the rule
     MAX_BACKLOG = 2560          # 320 ms waiting: the peer's clock or a burst; catch up
     MAX_PACKET = 1920           # 240 ms, the longest ptime that RFC 3551 §4.2 lets one expect (200 ms), and some
     JUMP = 4000                 # 0.5 s
+    EARLY = 400                 # 50 ms: earlier than the fastest packet by this is another path or another clock
     LATE_RESYNC = 5             # late packets in a row that show a new time base
+    STALL_REBASE = 25           # packets in a row beyond the longest delay: the path has become longer
     FLUSH_TICKS = 3             # after this hold the tail of a talk spurt is played though it is no whole frame
     SILENCE_TICKS = 25          # 0.5 s: a peer whose timestamps stand still while it is silent; no network is so late
-    WINDOW_TICKS = 100          # 2 s
-    WINDOW_PACKETS = 10         # fewer packets tell nothing about the jitter
-    NO_SLACK = 1 << 30
+    CATCH_UP_TICKS = 4          # a frame too many in so many ticks: 300 ms are caught up in 1.2 s
+    MOST_AGAIN = 3              # frames too many in one tick
+    BIN = 40                    # samples, 5 ms
+    PACKET_WEIGHT = 256
+    WINDOW_TICKS = 50           # 1 s; after it all weights lose a sixteenth, so that the memory is 16 s
+    WINDOW_PACKETS = 5          # fewer packets tell nothing about the jitter
+    FASTEST_PART = 1024         # one packet in so many may be faster than the reference
 
 
 cdef void jitter_init(JitterBuffer* buffer) noexcept nogil:
     """Empty the buffer, wipe what it held, and forget what was learned."""
     memset(buffer, 0, sizeof(JitterBuffer))
     buffer.target = FIRST_DELAY
-    buffer.window_slack = NO_SLACK
+    buffer.late_ppm = LATE_PPM
 
 
 cdef void jitter_restart(JitterBuffer* buffer) noexcept nogil:
     """Empty the buffer for another source; keep the delay learned and the counters."""
-    memset(buffer.state, SAMPLE_NONE, sizeof(buffer.state))
+    memset(buffer.state, 0, sizeof(buffer.state))
     memset(buffer.samples, 0, sizeof(buffer.samples))
     buffer.anchored = False
     buffer.jump_pending = False
     buffer.wait = 0
-    buffer.shrink = 0
+    buffer.again_run = 0
     buffer.held = 0
     buffer.late_run = 0
+    buffer.stalled = 0
     buffer.window_ticks = 0
     buffer.window_packets = 0
-    buffer.window_slack = NO_SLACK
 
 
 cdef int32_t jitter_depth(const JitterBuffer* buffer) noexcept nogil:
@@ -68,16 +74,111 @@ cdef int32_t jitter_depth(const JitterBuffer* buffer) noexcept nogil:
     return <int32_t>(buffer.newest - buffer.play)
 
 
-cdef void _grow(JitterBuffer* buffer, int64_t lateness) noexcept nogil:
-    """Aim at a longer delay: a packet came `lateness` samples too late."""
-    cdef int32_t growth = <int32_t>min(lateness, <int64_t>GROWTH)
-    # Whole ticks: less would not change when a frame is played.
-    growth = (growth + JITTER_TICK - 1) // JITTER_TICK * JITTER_TICK
-    growth = min(growth, MAX_DELAY - buffer.target)
-    buffer.target += growth
-    buffer.shrink = 0
+cdef int32_t _quantile(const JitterBuffer* buffer) noexcept nogil:
+    """Return the delay from the reference, in samples, that no more than `late_ppm` of the packets exceed."""
+    cdef uint32_t tail = <uint32_t>(<uint64_t>buffer.weight * buffer.late_ppm // 1000000)
+    cdef uint32_t above = 0
+    cdef int32_t i
+    for i in range(JITTER_BINS - 1, 0, -1):
+        above += buffer.histogram[i]
+        if above > tail:
+            return max(i * BIN, <int32_t>MIN_DELAY)
+    return MIN_DELAY
+
+
+cdef int64_t _short(const JitterBuffer* buffer) noexcept nogil:
+    """Samples that the delay is shorter than the one aimed at; negative when it is longer."""
+    return buffer.reference + buffer.target - (buffer.clock + buffer.wait - buffer.play)
+
+
+cdef void _lengthen(JitterBuffer* buffer) noexcept nogil:
+    """Hold until the delay is the one aimed at, in whole ticks."""
+    cdef int64_t short = _short(buffer)
+    if short > 0:
+        buffer.wait += <int32_t>(min(short, <int64_t>MAX_DELAY) + JITTER_TICK - 1) // JITTER_TICK * JITTER_TICK
+
+
+cdef void _grow(JitterBuffer* buffer) noexcept nogil:
+    """A packet came too late: aim at a longer delay when more of them do than may."""
+    cdef int32_t quantile = _quantile(buffer)
+    if quantile <= buffer.target and _short(buffer) <= 0:
+        return
+    buffer.target = min(max(quantile, buffer.target), buffer.target + <int32_t>GROWTH)
     if buffer.wait == 0:
-        buffer.wait = growth
+        _lengthen(buffer)
+
+
+cdef void _move_reference(JitterBuffer* buffer, int32_t bins) noexcept nogil:
+    """Count delays from a reference that is `bins` earlier, or later if negative."""
+    cdef int32_t i
+    cdef int32_t n = JITTER_BINS - (bins if bins > 0 else -bins)
+    buffer.reference -= bins * BIN
+    if bins > 0:
+        memmove(&buffer.histogram[bins], &buffer.histogram[0], n * sizeof(uint32_t))
+        memset(&buffer.histogram[0], 0, bins * sizeof(uint32_t))
+    else:
+        memmove(&buffer.histogram[0], &buffer.histogram[-bins], n * sizeof(uint32_t))
+        memset(&buffer.histogram[n], 0, -bins * sizeof(uint32_t))
+    buffer.weight = 0
+    for i in range(JITTER_BINS):
+        buffer.weight += buffer.histogram[i]
+
+
+cdef void _learn(JitterBuffer* buffer, int64_t position) noexcept nogil:
+    """Take a packet's delay into the histogram: the tick in which it can be heard, against its media time."""
+    cdef int64_t delay = buffer.clock - position - buffer.reference
+    buffer.window_packets += 1
+    if delay < -EARLY or (delay > MAX_DELAY and buffer.stalled >= STALL_REBASE):
+        buffer.reference += delay
+        delay = 0
+    if delay < 0:
+        _move_reference(buffer, <int32_t>((BIN - 1 - delay) // BIN))
+        delay = buffer.clock - position - buffer.reference
+    if delay > MAX_DELAY:
+        buffer.stalled += 1
+        buffer.stall_to = position + delay
+        return
+    if position < buffer.stall_to:
+        return
+    buffer.stalled = 0
+    buffer.stall_to = 0
+    buffer.histogram[(delay + BIN - 1) // BIN] += PACKET_WEIGHT
+    buffer.weight += PACKET_WEIGHT
+
+
+cdef void _forget(JitterBuffer* buffer) noexcept nogil:
+    """Let what was learned weigh less, and shorten the delay that is not needed any more."""
+    cdef uint32_t below = 0
+    cdef int32_t bins = 0
+    cdef int32_t i
+    cdef int32_t too_long
+    buffer.weight = 0
+    for i in range(JITTER_BINS):
+        buffer.histogram[i] -= buffer.histogram[i] >> 4
+        buffer.weight += buffer.histogram[i]
+    for i in range(JITTER_BINS - 1):
+        below += buffer.histogram[i]
+        if below > buffer.weight // FASTEST_PART:
+            break
+        bins += 1
+    if bins > 0 and buffer.weight > 0:
+        _move_reference(buffer, -bins)
+        buffer.target = max(buffer.target - bins * BIN, <int32_t>MIN_DELAY)
+    too_long = buffer.target - _quantile(buffer)
+    if too_long > 0:
+        buffer.target -= min(too_long, max(too_long // 4, <int32_t>BIN))
+
+
+cdef void _tick(JitterBuffer* buffer) noexcept nogil:
+    buffer.clock += JITTER_TICK
+    buffer.pace += 1
+    buffer.window_ticks += 1
+    if buffer.window_ticks < WINDOW_TICKS:
+        return
+    if buffer.window_packets >= WINDOW_PACKETS:
+        _forget(buffer)
+    buffer.window_ticks = 0
+    buffer.window_packets = 0
 
 
 cdef int64_t _position(
@@ -105,61 +206,106 @@ cdef int64_t _position(
     buffer.jump_pending = False
     buffer.resync += 1
     buffer.late_run = 0
-    return max(buffer.newest, buffer.play)
+    position = max(buffer.newest, buffer.play)
+    buffer.reference = buffer.clock - position
+    buffer.stall_to = 0
+    return position
 
 
-cdef void _after_dry(JitterBuffer* buffer, int64_t position) noexcept nogil:
-    """Set the playout so that `position` is heard one delay from now."""
+cdef void _after_dry(JitterBuffer* buffer, int64_t position, bint marker) noexcept nogil:
+    """Set the playout so that `position` is heard one delay after the fastest packets."""
     cdef int64_t gap = position - buffer.play
-    if gap < JITTER_TICK and buffer.held < SILENCE_TICKS:
-        # The very packet that was waited for: the network was late, the peer was not silent.
-        _grow(buffer, <int64_t>buffer.held * JITTER_TICK)
-    if gap >= buffer.target and buffer.newest <= buffer.play:
-        buffer.play = position - buffer.target
-        buffer.wait = 0
-    else:
-        buffer.wait = max(<int32_t>0, buffer.target - <int32_t>min(gap, <int64_t>MAX_DELAY))
+    cdef int64_t delay = buffer.clock - position - buffer.reference
+    cdef int64_t lead
+    if (
+        delay < -EARLY
+        or (delay > MAX_DELAY and buffer.held >= SILENCE_TICKS)
+        or (marker and delay > 0 and gap < JITTER_TICK)
+    ):
+        # The peer's timestamps did not run on as ours: its silence is no delay.
+        buffer.reference += delay
+        buffer.stall_to = 0
+    if marker or gap > MAX_DELAY:
+        buffer.spurt_from = position
+    if gap > MAX_DELAY:
+        # Silence, of which a detector must hear a tick at least. Whole ticks: a lost packet is then a lost frame.
+        lead = max(position - (buffer.clock - buffer.reference - buffer.target), <int64_t>JITTER_TICK)
+        lead = min((lead + JITTER_TICK - 1) // JITTER_TICK * JITTER_TICK, <int64_t>MAX_DELAY)
+        buffer.play = max(buffer.play, position - lead)
+    buffer.wait = 0
+    _lengthen(buffer)
     buffer.held = 0
+
+
+cdef bint _bits(uint32_t* words, int64_t position, int32_t n, bint change, bint value) noexcept nogil:
+    """Tell whether n bits are all set; with `change`, set or clear them. n <= JITTER_RING."""
+    cdef int32_t bit
+    cdef int32_t part
+    cdef uint32_t mask
+    cdef uint32_t* word
+    while n > 0:
+        word = &words[(position & MASK) >> 5]
+        bit = <int32_t>(position & 31)
+        part = min(32 - bit, n)
+        mask = (<uint32_t>0xFFFFFFFF >> (32 - part)) << bit
+        if not change:
+            if word[0] & mask != mask:
+                return False
+        elif value:
+            word[0] |= mask
+        else:
+            word[0] &= ~mask
+        position += part
+        n -= part
+    return True
 
 
 cdef void _write(JitterBuffer* buffer, int64_t position, const int16_t* samples, int32_t n) noexcept nogil:
     """Store what is not there yet. `position` >= play, position + n <= play + JITTER_RING."""
-    cdef int64_t at
-    cdef int32_t i
     cdef int32_t slot
+    cdef int32_t part
+    while n > 0 and position < buffer.newest:
+        slot = <int32_t>(position & MASK)
+        if not buffer.state[slot >> 5] >> (slot & 31) & 1:
+            buffer.samples[slot] = samples[0]
+            buffer.state[slot >> 5] |= <uint32_t>1 << (slot & 31)
+        position += 1
+        samples += 1
+        n -= 1
+    if n == 0:
+        return
     # What lies between the newest sample and this packet is left from a turn of the ring ago.
-    at = max(buffer.newest, buffer.play)
-    while at < position + n:
-        buffer.state[at & MASK] = SAMPLE_NONE
-        at += 1
-    for i in range(n):
-        slot = <int32_t>((position + i) & MASK)
-        if buffer.state[slot] != SAMPLE_WAITING:
-            buffer.samples[slot] = samples[i]
-            buffer.state[slot] = SAMPLE_WAITING
-    buffer.newest = max(buffer.newest, position + n)
+    _bits(buffer.state, buffer.newest, <int32_t>min(position - buffer.newest, <int64_t>JITTER_RING), True, False)
+    slot = <int32_t>(position & MASK)
+    part = min(n, <int32_t>JITTER_RING - slot)
+    memcpy(&buffer.samples[slot], samples, part * sizeof(int16_t))
+    memcpy(&buffer.samples[0], samples + part, (n - part) * sizeof(int16_t))
+    _bits(buffer.state, position, n, True, True)
+    buffer.newest = position + n
 
 
-cdef bint _all_known(const JitterBuffer* buffer, int64_t position, int32_t n) noexcept nogil:
+cdef bint _all_known(JitterBuffer* buffer, int64_t position, int32_t n) noexcept nogil:
     """Tell whether each of these samples is here or was played."""
-    cdef int32_t i
     if position + n > buffer.newest or position <= buffer.newest - JITTER_RING:
         return False
-    for i in range(n):
-        if buffer.state[(position + i) & MASK] == SAMPLE_NONE:
-            return False
-    return True
+    return _bits(buffer.state, position, n, False, False)
 
 
 cdef int64_t _anchor(JitterBuffer* buffer) noexcept nogil:
     """Begin with a packet, one delay from now; return its media time."""
     # Away from 0, so that reordered packets before the first one have a place.
-    cdef int64_t position = max(buffer.play, buffer.newest) + JITTER_RING
+    cdef int64_t position = max(buffer.play, buffer.newest) + 2 * JITTER_RING
     buffer.anchored = True
+    buffer.fresh = True
     buffer.play = position
     buffer.newest = position
+    buffer.reference = buffer.clock - position
+    buffer.stall_to = 0
+    buffer.spurt_from = 0
     buffer.wait = buffer.target
     buffer.held = 0
+    # For the first second the delay is learned before it is shortened.
+    buffer.pace = CATCH_UP_TICKS - WINDOW_TICKS
     return position
 
 
@@ -196,93 +342,110 @@ cdef JitterVerdict jitter_put(
             # A new sequence number in a place that was played: the peer set its clock back.
             buffer.late_run += 1
         return JITTER_DUPLICATE
-    if position < buffer.play and buffer.wait > 0 and buffer.delivered_samples == 0:
+    if position < buffer.play and buffer.fresh and position > buffer.newest - JITTER_RING // 2:
         # Reordered before anything was played: begin with it.
         buffer.play = position
     if position + n <= buffer.play:
         buffer.late += 1
         if in_order:
             buffer.late_run += 1
-        _grow(buffer, buffer.play - position)
+        _learn(buffer, position)
+        _grow(buffer)
         return JITTER_LATE
     buffer.late_run = 0
     if dry and position >= buffer.newest:
-        _after_dry(buffer, position)
-    skip = max(<int64_t>0, buffer.play - position)
+        _after_dry(buffer, position, marker)
     if position + n - buffer.play > JITTER_RING:
         buffer.overflow += 1
         return JITTER_OVERFLOW
+    skip = max(<int64_t>0, buffer.play - position)
+    _write(buffer, position + skip, samples + skip, n - <int32_t>skip)
+    _learn(buffer, position)
     if skip:
         # Its beginning came too late, the rest is heard.
         buffer.late += 1
-        _grow(buffer, skip)
-    _write(buffer, position + skip, samples + skip, n - <int32_t>skip)
-    buffer.window_packets += 1
-    buffer.window_slack = min(buffer.window_slack, <int32_t>(position - buffer.play) + buffer.wait)
+        _grow(buffer)
     return JITTER_OK
 
 
-cdef void _adapt(JitterBuffer* buffer) noexcept nogil:
-    """Each window: shorten the delay by a tick when every packet came with a tick to spare."""
-    buffer.window_ticks += 1
-    if buffer.window_ticks < WINDOW_TICKS:
-        return
-    if (
-        buffer.window_packets >= WINDOW_PACKETS
-        and buffer.window_slack >= 2 * JITTER_TICK
-        and buffer.target > MIN_DELAY
-    ):
-        buffer.target -= JITTER_TICK
-        buffer.shrink = JITTER_TICK
-    buffer.window_ticks = 0
-    buffer.window_packets = 0
-    buffer.window_slack = NO_SLACK
+cdef void _take(JitterBuffer* buffer, JitterFrame* frame, int16_t* out, uint8_t* valid) noexcept nogil:
+    """Deliver frame.n samples and wipe them."""
+    cdef int32_t slot = <int32_t>(buffer.play & MASK)
+    cdef int32_t part = min(frame.n, <int32_t>JITTER_RING - slot)
+    cdef int32_t n_valid = frame.n
+    cdef int32_t i
+    if _bits(buffer.state, buffer.play, frame.n, False, False):
+        memcpy(out, &buffer.samples[slot], part * sizeof(int16_t))
+        memcpy(out + part, &buffer.samples[0], (frame.n - part) * sizeof(int16_t))
+        memset(valid, 1, frame.n)
+        memset(&buffer.samples[slot], 0, part * sizeof(int16_t))
+        memset(&buffer.samples[0], 0, (frame.n - part) * sizeof(int16_t))
+    else:
+        n_valid = 0
+        for i in range(frame.n):
+            out[i] = 0
+            valid[i] = buffer.state[slot >> 5] >> (slot & 31) & 1
+            if valid[i]:
+                out[i] = buffer.samples[slot]
+                buffer.samples[slot] = 0
+                n_valid += 1
+            elif buffer.play + i >= buffer.spurt_from:
+                buffer.missing_samples += 1
+            slot = (slot + 1) & MASK
+    if frame.n < JITTER_TICK:
+        memset(out + frame.n, 0, (JITTER_TICK - frame.n) * sizeof(int16_t))
+        memset(valid + frame.n, 0, JITTER_TICK - frame.n)
+    buffer.play += frame.n
+    buffer.delivered_samples += n_valid
+    frame.flags = (JITTER_AUDIO if n_valid else 0) | (JITTER_MISSING if n_valid < frame.n else 0)
+
+
+cdef bint _again(JitterBuffer* buffer, bint audio) noexcept nogil:
+    """Tell whether another frame is due in this tick: the delay is a tick longer than the one aimed at."""
+    cdef int64_t available = buffer.newest - buffer.play
+    if available < JITTER_TICK or buffer.again_run >= MOST_AGAIN:
+        return False
+    if available <= MAX_BACKLOG and (_short(buffer) > -JITTER_TICK or (audio and buffer.pace < CATCH_UP_TICKS)):
+        return False
+    buffer.pace = min(buffer.pace, <int32_t>0)
+    return True
 
 
 cdef JitterFrame jitter_get(JitterBuffer* buffer, int16_t* out, uint8_t* valid) noexcept nogil:
-    """Take the next frame: writes JITTER_TICK samples and as many 0/1 into `valid`. Wipes what it took."""
+    """Take the next frame: writes JITTER_TICK samples and as many 0/1 into `valid`. Wipes what it took.
+
+    Call it once a tick, and again in the same tick while the flags say JITTER_AGAIN.
+    """
     cdef JitterFrame frame
     cdef int64_t available
-    cdef int32_t i
-    cdef int32_t slot
-    cdef int32_t n_valid = 0
+    if buffer.again_run == 0 and buffer.anchored:
+        _tick(buffer)
     frame.flags = JITTER_HELD
     frame.n = 0
-    memset(out, 0, JITTER_TICK * sizeof(int16_t))
-    memset(valid, 0, JITTER_TICK)
-    if not buffer.anchored:
-        return frame
-    _adapt(buffer)
     if buffer.wait > 0:
         buffer.wait = max(<int32_t>0, buffer.wait - JITTER_TICK)
+    elif buffer.anchored:
+        available = buffer.newest - buffer.play
+        if available < JITTER_TICK:
+            if buffer.held == 0:
+                buffer.underruns += 1
+            buffer.held = min(buffer.held + 1, <int32_t>10000)
+        if available >= JITTER_TICK or (available > 0 and buffer.held > FLUSH_TICKS):
+            frame.n = <int32_t>min(available, <int64_t>JITTER_TICK)
+    if frame.n == 0:
+        buffer.again_run = 0
+        memset(out, 0, JITTER_TICK * sizeof(int16_t))
+        memset(valid, 0, JITTER_TICK)
         return frame
-    available = buffer.newest - buffer.play
-    if available < JITTER_TICK:
-        if buffer.held == 0:
-            buffer.underruns += 1
-        buffer.held = min(buffer.held + 1, <int32_t>10000)
-        if available <= 0 or buffer.held <= FLUSH_TICKS:
-            return frame
-    frame.n = <int32_t>min(available, <int64_t>JITTER_TICK)
-    slot = <int32_t>(buffer.play & MASK)
-    for i in range(frame.n):
-        if buffer.state[slot] == SAMPLE_WAITING:
-            out[i] = buffer.samples[slot]
-            valid[i] = 1
-            n_valid += 1
-            buffer.samples[slot] = 0
-            buffer.state[slot] = SAMPLE_PLAYED
-        slot = (slot + 1) & MASK
-    buffer.play += frame.n
+    _take(buffer, &frame, out, valid)
+    buffer.fresh = False
     if frame.n == JITTER_TICK:
         buffer.held = 0
-    buffer.delivered_samples += n_valid
-    buffer.missing_samples += frame.n - n_valid
-    frame.flags = (JITTER_AUDIO if n_valid else 0) | (JITTER_MISSING if n_valid < frame.n else 0)
-    available = buffer.newest - buffer.play
-    if available >= JITTER_TICK and (buffer.shrink > 0 or available > MAX_BACKLOG):
-        buffer.shrink = max(<int32_t>0, buffer.shrink - JITTER_TICK)
+    if _again(buffer, frame.flags & JITTER_AUDIO != 0):
+        buffer.again_run += 1
         frame.flags |= JITTER_AGAIN
+    else:
+        buffer.again_run = 0
     return frame
 
 
