@@ -99,7 +99,7 @@ cdef void _lengthen(JitterBuffer* buffer) noexcept nogil:
 
 
 cdef void _grow(JitterBuffer* buffer) noexcept nogil:
-    """A packet came too late: aim at a longer delay when more of them do than may."""
+    """A packet came too late, or the buffer ran dry: aim at a longer delay when that happens more often than it may."""
     cdef int32_t quantile = _quantile(buffer)
     if quantile <= buffer.target and _short(buffer) <= 0:
         return
@@ -364,6 +364,7 @@ cdef JitterVerdict jitter_put(
     if skip:
         # Its beginning came too late, the rest is heard.
         buffer.late += 1
+    if skip or dry:
         _grow(buffer)
     return JITTER_OK
 
