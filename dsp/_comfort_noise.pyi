@@ -1,0 +1,13 @@
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+ORDER: int
+
+@final
+class Noise:
+    def __new__(cls, seed: int) -> Noise: ...
+    def update(self, payload: bytes) -> bool: ...
+    def generate(self, out: NDArray[Any]) -> None: ...
+
+def analyse(samples: NDArray[Any], order: int) -> bytes: ...
