@@ -35,13 +35,14 @@ def talk(seconds: float, *, talk_s: float = 2.0, pause_s: float = 1.0, noise: fl
     phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / 8000
     wave = np.asarray(sum(np.cos(k * phase + k) / k for k in range(1, 8)))
     envelope = (t % (talk_s + pause_s) < talk_s) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
-    return np.rint(2500 * envelope * wave + rng.normal(0, noise, n)).astype(np.int16)
+    made: Samples = np.rint(2500 * envelope * wave + rng.normal(0, noise, n)).astype(np.int16)
+    return made
 
 
 def frame(playout: Playout, samples: Samples, valid: NDArray[np.bool_] | None = None) -> None:
     came = np.ones(len(samples), dtype=np.uint8) if valid is None else valid.astype(np.uint8)
     flags = (AUDIO if came.any() else 0) | (0 if came.all() else MISSING)
-    playout.frame(np.where(came == 1, samples, 0).astype(np.int16), came, flags)
+    playout.frame(np.where(came == 1, samples, 0).astype(np.int16), came.tobytes(), flags)
 
 
 def lost(playout: Playout, n: int = TICK) -> None:
@@ -235,11 +236,12 @@ def test_another_clock_is_followed_for_half_an_hour_and_speech_is_left_as_it_is(
         waiting.append(playout.waiting)
 
     trace = sent(seconds=1800, ppm=ppm)
-    outcome = play(trace, each_frame=lambda flags, raw, valid: _pass(playout, flags, raw, valid), each_tick=tick, audio=audio)
+    outcome = play(
+        trace, each_frame=lambda flags, raw, valid: _pass(playout, flags, raw, valid), each_tick=tick, audio=audio
+    )
     corrected = playout.counters["removed" if ppm > 0 else "inserted"]
     print(f"{ppm:+d} ppm: {playout.counters}, {min(waiting[100:])} to {max(waiting)} samples wait")
     assert playout.counters["concealed"] == 0
-    assert 0 <= min(waiting[100:])
     assert max(waiting) <= RESERVE + TICK + 8
     # 200 ppm of half an hour are 2880 samples; the last frame may still be due.
     assert corrected == pytest.approx(2880, abs=3 * TICK)
@@ -302,10 +304,15 @@ def test_after_a_stall_the_reserve_is_one_frame_again_within_three_seconds_of_ta
     trace = spiked(sent(seconds=9), every_s=5, least_ms=300, most_ms=300, seed=5)
     waiting: list[int] = []
     playout = Playout()
+
+    def tick() -> None:
+        take(playout)
+        waiting.append(playout.waiting)
+
     play(
         trace,
         each_frame=lambda flags, raw, valid: _pass(playout, flags, raw, valid),
-        each_tick=lambda: (take(playout), waiting.append(playout.waiting))[-1],
+        each_tick=tick,
         audio=audio,
     )
     assert max(waiting[420:]) <= RESERVE + 40

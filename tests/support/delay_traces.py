@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +45,7 @@ COUNT = 32000
 class Buffer(Protocol):
     """What `play` wants of a jitter buffer."""
 
-    def put(
-        self, timestamp: int, samples: NDArray[np.int16], *, marker: bool = ..., in_order: bool = ...
-    ) -> int: ...
+    def put(self, timestamp: int, samples: NDArray[np.int16], *, marker: bool = ..., in_order: bool = ...) -> int: ...
     def get(self) -> tuple[int, bytes, bytes]: ...
     @property
     def target(self) -> int: ...
@@ -107,7 +105,7 @@ def sent(*, seconds: int = 60, ptime_ms: int = 20, ppm: float = 0, first_timesta
     return Trace(name=name, packets=packets, duration_ms=seconds * 1000, sample_ms=sample_ms)
 
 
-def delayed(trace: Trace, name: str, delays_ms: Sequence[float] | NDArray[np.float64], *, in_order: bool) -> Trace:
+def delayed(trace: Trace, name: str, delays_ms: NDArray[np.floating[Any]], *, in_order: bool) -> Trace:
     """Add a delay to each packet; `in_order`: a queue, where none overtakes another."""
     packets = []
     latest = 0.0
@@ -162,7 +160,9 @@ def reordered(trace: Trace, *, part: float, seed: int) -> Trace:
 def doubled(trace: Trace, *, part: float, seed: int) -> Trace:
     """Deliver some packets again, 15 ms later."""
     again = np.random.default_rng(seed).random(len(trace.packets)) < part
-    copies = [dataclasses.replace(p, at_ms=p.at_ms + 15) for p, twice in zip(trace.packets, again, strict=True) if twice]
+    copies = [
+        dataclasses.replace(p, at_ms=p.at_ms + 15) for p, twice in zip(trace.packets, again, strict=True) if twice
+    ]
     return _arranged(f"doubled {100 * part:g} %", trace, [*trace.packets, *copies])
 
 
@@ -241,9 +241,7 @@ class Outcome:
 
     def mean_delay_ms(self, *, from_ms: float = 0, to_ms: float = math.inf) -> float:
         """Mean delay in a stretch of the call."""
-        return float(
-            np.mean([d for d, at in zip(self.delays_ms, self.times_ms, strict=True) if from_ms <= at < to_ms])
-        )
+        return float(np.mean([d for d, at in zip(self.delays_ms, self.times_ms, strict=True) if from_ms <= at < to_ms]))
 
     def quantile_ms(self, part: float) -> float:
         """Return the shortest constant delay, from sending to a tick, in which `part` of the packets come."""
