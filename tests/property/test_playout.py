@@ -12,7 +12,18 @@ from dsp.comfort_noise import ComfortNoise
 from dsp.levels import rms_dbov
 from engine.rtp import _playout
 from engine.rtp._playout import Playout
-from tests.support.delay_traces import AUDIO, HELD, MISSING, Trace, lost_in_bursts, play, sent, spiked, with_silence
+from tests.support.delay_traces import (
+    AUDIO,
+    HELD,
+    MISSING,
+    Trace,
+    lost_in_bursts,
+    play,
+    sent,
+    spiked,
+    talk,
+    with_silence,
+)
 
 Samples = NDArray[np.int16]
 TICK = 160
@@ -25,18 +36,6 @@ def voice(n: int, *, period: int = 67, amplitude: float = 6000.0) -> Samples:
     t = np.arange(n)
     wave = np.asarray(sum(np.cos(2 * np.pi * k * t / period) / k for k in range(1, 6)))
     return np.rint(amplitude * wave / 2.3).astype(np.int16)
-
-
-def talk(seconds: float, *, talk_s: float = 2.0, pause_s: float = 1.0, noise: float = 12.0, seed: int = 1) -> Samples:
-    """Voice of a changing pitch and level, with pauses of background noise."""
-    rng = np.random.default_rng(seed)
-    n = int(seconds * 8000)
-    t = np.arange(n) / 8000
-    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / 8000
-    wave = np.asarray(sum(np.cos(k * phase + k) / k for k in range(1, 8)))
-    envelope = (t % (talk_s + pause_s) < talk_s) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
-    made: Samples = np.rint(2500 * envelope * wave + rng.normal(0, noise, n)).astype(np.int16)
-    return made
 
 
 def frame(playout: Playout, samples: Samples, valid: NDArray[np.bool_] | None = None) -> None:

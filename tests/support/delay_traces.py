@@ -32,6 +32,7 @@ __all__ = (
     "restarted",
     "sent",
     "spiked",
+    "talk",
     "with_silence",
 )
 
@@ -215,6 +216,20 @@ def with_silence(
     return _arranged(name, trace, packets)
 
 
+def talk(
+    seconds: float, *, talk_s: float = 2.0, pause_s: float = 1.0, noise: float = 12.0, seed: int = 1
+) -> NDArray[np.int16]:
+    """Voice of a changing pitch and level, with pauses of background noise."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * 8000)
+    t = np.arange(n) / 8000
+    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(2 * np.pi * 0.7 * t)) / 8000
+    wave = np.asarray(sum(np.cos(k * phase + k) / k for k in range(1, 8)))
+    envelope = (t % (talk_s + pause_s) < talk_s) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * t))
+    made: NDArray[np.int16] = np.rint(2500 * envelope * wave + rng.normal(0, noise, n)).astype(np.int16)
+    return made
+
+
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """What a buffer made of a trace."""
@@ -325,8 +340,8 @@ def _traces() -> dict[str, Callable[[], Trace]]:
     )
     made["reordered"] = lambda: reordered(sent(), part=0.05, seed=10)
     made["doubled"] = lambda: doubled(sent(), part=0.1, seed=11)
-    made["skew-fast"] = lambda: sent(seconds=600, ppm=200)
-    made["skew-slow"] = lambda: sent(seconds=600, ppm=-200)
+    made["skew-fast"] = lambda: sent(seconds=400, ppm=200)
+    made["skew-slow"] = lambda: sent(seconds=400, ppm=-200)
     made["dtx"] = lambda: with_silence(
         gamma(sent(seconds=120), shape=2.0, mean_ms=10.0, seed=12), talk_ms=1500, pause_ms=1500, seed=13
     )
