@@ -1,13 +1,13 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
 
 from dsp._comfort_noise cimport ComfortNoiseState
-from dsp._plc cimport PlcState
+from dsp._plc cimport PLC_HISTORY, PlcState
 
 
 cdef enum:
     PLAYOUT_TICK = 160          # samples of one tick: 20 ms at 8 kHz
     PLAYOUT_STEP = 80           # the grain of concealment
-    PLAYOUT_FIFO = 1024         # samples: 128 ms
+    PLAYOUT_FIFO = 800          # samples: 100 ms
 
 
 cdef struct PlayoutState:
@@ -28,6 +28,7 @@ cdef struct PlayoutState:
     int64_t noise_samples
     uint8_t[PLAYOUT_STEP] step_valid
     int16_t[PLAYOUT_STEP] step  # media time that is no whole step yet
+    int16_t[PLC_HISTORY] recent # the concealment's history, while nothing is lost
     int16_t[PLAYOUT_FIFO] fifo
 
 

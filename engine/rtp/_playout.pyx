@@ -65,6 +65,7 @@ cdef void playout_restart(PlayoutState* p) noexcept nogil:
     comfort_noise_init(&p.noise, p.noise.seed)
     memset(p.step, 0, sizeof(p.step))
     memset(p.fifo, 0, sizeof(p.fifo))
+    memset(p.recent, 0, sizeof(p.recent))
     p.pausing = True
     p.pause_ticks = 0
     p.owed = 0
@@ -115,11 +116,11 @@ cdef void _resize(const int16_t* x, int16_t* out, int32_t n, int32_t removed) no
     memmove(&out[FADE_FROM + FADE], &x[FADE_FROM + FADE + removed], (n - FADE_FROM - FADE) * sizeof(int16_t))
 
 
-cdef void _make_room(PlayoutState* p) noexcept nogil:
-    """Shorten what waits until a step has room."""
+cdef void _make_room(PlayoutState* p, int32_t n) noexcept nogil:
+    """Shorten what waits until n samples have room, one or two steps."""
     cdef int16_t[TICK] joined
     cdef int32_t lag
-    while p.n > PLAYOUT_FIFO - STEP:
+    while p.n > PLAYOUT_FIFO - n:
         lag = _best_lag(&p.fifo[FADE_FROM])
         _resize(p.fifo, joined, TICK, lag)
         _drop(p, lag)
@@ -145,9 +146,45 @@ cdef void _add_noise(PlayoutState* p, int16_t* step, float gain_after, float aud
     p.noise_gain = gain_after
 
 
+cdef void _push_whole(PlayoutState* p, const int16_t* samples, int32_t n) noexcept nogil:
+    """What plc_good does where nothing was lost, without its floats: a delay. n is one step or two."""
+    _make_room(p, n)
+    memcpy(&p.fifo[p.n], &p.recent[PLC_HISTORY - PLC_DELAY], PLC_DELAY * sizeof(int16_t))
+    memcpy(&p.fifo[p.n + PLC_DELAY], samples, (n - PLC_DELAY) * sizeof(int16_t))
+    memmove(&p.recent[0], &p.recent[n], (PLC_HISTORY - n) * sizeof(int16_t))
+    memcpy(&p.recent[PLC_HISTORY - n], samples, n * sizeof(int16_t))
+    if p.noise_gain > 0:
+        if p.noise.known:
+            _add_noise(p, &p.fifo[p.n], 0, 1, 1)
+        p.noise_gain = 0
+    p.n += n
+
+
+cdef void _load_history(PlayoutState* p) noexcept nogil:
+    """Before a loss: give the concealment what was heard."""
+    cdef int32_t i
+    if p.plc.lost == 0:
+        for i in range(PLC_HISTORY):
+            p.plc.history[i] = p.recent[i]
+
+
+cdef void _store_history(PlayoutState* p) noexcept nogil:
+    """After a loss: take what was heard and made up out of the concealment, and wipe it there."""
+    cdef float value
+    cdef int32_t i
+    for i in range(PLC_HISTORY):
+        value = p.plc.history[i]
+        p.recent[i] = <int16_t>(value + <float>0.5 if value >= 0 else value - <float>0.5)
+    plc_init(&p.plc)
+
+
 cdef void _push_good(PlayoutState* p, const int16_t* samples) noexcept nogil:
-    _make_room(p)
+    if p.plc.lost == 0:
+        _push_whole(p, samples, STEP)
+        return
+    _make_room(p, STEP)
     plc_good(&p.plc, samples, &p.fifo[p.n], STEP)
+    _store_history(p)
     if p.noise_gain > 0:
         if p.noise.known:
             _add_noise(p, &p.fifo[p.n], 0, 1, 1)
@@ -156,7 +193,8 @@ cdef void _push_good(PlayoutState* p, const int16_t* samples) noexcept nogil:
 
 
 cdef void _push_lost(PlayoutState* p) noexcept nogil:
-    _make_room(p)
+    _make_room(p, STEP)
+    _load_history(p)
     plc_lost(&p.plc, &p.fifo[p.n], STEP)
     # The first 10 ms are made up at their full level: the background is in them.
     if p.noise.known and p.plc.lost > 1:
@@ -166,7 +204,7 @@ cdef void _push_lost(PlayoutState* p) noexcept nogil:
 
 
 cdef void _push_noise(PlayoutState* p) noexcept nogil:
-    _make_room(p)
+    _make_room(p, STEP)
     comfort_noise_generate(&p.noise, &p.fifo[p.n], STEP)
     p.noise_gain = 1
     p.noise_samples += STEP
@@ -175,7 +213,8 @@ cdef void _push_noise(PlayoutState* p) noexcept nogil:
 
 cdef void _push_pause(PlayoutState* p) noexcept nogil:
     """Go over to comfort noise within one step."""
-    _make_room(p)
+    _make_room(p, STEP)
+    _load_history(p)
     plc_lost(&p.plc, &p.fifo[p.n], STEP)
     _add_noise(p, &p.fifo[p.n], 1, 1, 0)
     # Nothing of it may come back with the next good frame, not even what has not gone out yet.
@@ -200,6 +239,7 @@ cdef void _push_step(PlayoutState* p) noexcept nogil:
     elif p.n_gap == STEP:
         _push_lost(p)
     else:
+        _load_history(p)
         ahead = p.plc
         plc_lost(&ahead, unused, STEP)
         made = &ahead.history[PLC_HISTORY - STEP]
@@ -249,8 +289,11 @@ cdef void playout_frame(
         skipped = min(p.owed, n)
         p.owed -= skipped
     if p.n_step == 0 and n == TICK and not flags & JITTER_MISSING:
-        _push_good(p, samples)
-        _push_good(p, samples + STEP)
+        if p.plc.lost == 0:
+            _push_whole(p, samples, TICK)
+        else:
+            _push_good(p, samples)
+            _push_good(p, samples + STEP)
         return
     for i in range(skipped, n):
         p.step[p.n_step] = samples[i] if valid[i] else 0

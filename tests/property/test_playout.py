@@ -367,5 +367,5 @@ def test_whatever_comes_each_tick_gives_a_frame_and_no_array_overflows(steps: li
                 playout.frame(samples, rng.integers(0, 256, n).astype(np.uint8).tobytes(), seed)
             else:
                 frame(playout, samples, rng.random(n) < rng.random())
-        assert 0 <= playout.waiting <= 1024 + 80
+        assert 0 <= playout.waiting <= 800 + 80
     take(playout)
