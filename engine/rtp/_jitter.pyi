@@ -4,9 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
+SIZE: int
+
 @final
 class Jitter:
-    def __new__(cls) -> Jitter: ...
+    def __new__(cls, *, late_ppm: int = 5000) -> Jitter: ...
     def put(
         self, timestamp: int, samples: NDArray[np.int16] | Buffer, *, marker: bool = False, in_order: bool = True
     ) -> int: ...

@@ -21,6 +21,8 @@ cimport cython
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
+SIZE = sizeof(JitterBuffer)
+
 cdef enum:
     MASK = JITTER_RING - 1
     MIN_DELAY = 160             # 20 ms
@@ -452,12 +454,13 @@ cdef JitterFrame jitter_get(JitterBuffer* buffer, int16_t* out, uint8_t* valid) 
 
 @cython.final
 cdef class Jitter:
-    """The kernel as an object, for tests and offline analysis."""
+    """The kernel as an object, for tests and offline analysis. `late_ppm`: packets of a million that may be late."""
 
     cdef JitterBuffer _buffer
 
-    def __cinit__(self):
+    def __cinit__(self, *, uint32_t late_ppm=LATE_PPM):
         jitter_init(&self._buffer)
+        self._buffer.late_ppm = late_ppm
 
     def put(
         self, uint32_t timestamp, const int16_t[::1] samples not None, *, bint marker=False, bint in_order=True
