@@ -73,25 +73,36 @@ cdef float _excitation(const ComfortNoiseState* state) noexcept nogil:
 
 
 cdef void _step(ComfortNoiseState* state, int16_t* out, int n) noexcept nogil:
-    cdef float amplitude = state.amplitude
+    # Copies on the stack: the compiler need not write them back at every sample.
+    cdef float[12] reflection
+    cdef float[12] delay
+    cdef uint32_t seed = state.seed
+    cdef float amplitude = state.amplitude * <float>(1.0 / 2147483648.0)
     cdef float slope
     cdef float forward
+    cdef int last
     cdef int i, k
     _glide(state)
     state.amplitude = _excitation(state)
-    slope = (state.amplitude - amplitude) / n
+    slope = (state.amplitude * <float>(1.0 / 2147483648.0) - amplitude) / n
+    last = state.order - 1
+    reflection = state.reflection
+    delay = state.delay
     for i in range(n):
         # A linear congruential generator; its upper bits are white enough for noise.
-        state.seed = state.seed * <uint32_t>1664525 + <uint32_t>1013904223
+        seed = seed * <uint32_t>1664525 + <uint32_t>1013904223
         amplitude += slope
-        forward = <float><int32_t>state.seed * <float>(1.0 / 2147483648.0) * amplitude
-        for k in range(state.order - 1, -1, -1):
-            forward -= state.reflection[k] * state.delay[k]
-            if k + 1 < state.order:
-                state.delay[k + 1] = state.delay[k] + state.reflection[k] * forward
-        state.delay[0] = forward
+        forward = <float><int32_t>seed * amplitude
+        if last >= 0:
+            forward -= reflection[last] * delay[last]
+            for k in range(last - 1, -1, -1):
+                forward -= reflection[k] * delay[k]
+                delay[k + 1] = delay[k] + reflection[k] * forward
+            delay[0] = forward
         forward = max(<float>-32768, min(<float>32767, forward))
         out[i] = <int16_t>(forward + <float>0.5 if forward >= 0 else forward - <float>0.5)
+    state.delay = delay
+    state.seed = seed
 
 
 cdef void comfort_noise_generate(ComfortNoiseState* state, int16_t* out, int n) noexcept nogil:
