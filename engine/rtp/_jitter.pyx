@@ -214,8 +214,8 @@ cdef int64_t _position(
     return position
 
 
-cdef void _after_dry(JitterBuffer* buffer, int64_t position, bint marker) noexcept nogil:
-    """Set the playout so that `position` is heard one delay after the fastest packets."""
+cdef int64_t _after_dry(JitterBuffer* buffer, int64_t position, bint marker) noexcept nogil:
+    """Set the playout so that `position` is heard one delay after the fastest packets; return it, or its new place."""
     cdef int64_t gap = position - buffer.play
     cdef int64_t delay = buffer.clock - position - buffer.reference
     cdef int64_t lead
@@ -227,9 +227,14 @@ cdef void _after_dry(JitterBuffer* buffer, int64_t position, bint marker) noexce
         # The peer's timestamps did not run on as ours: its silence is no delay.
         buffer.reference += delay
         buffer.stall_to = 0
-    if marker or gap > MAX_DELAY:
+    if gap > MAX_DELAY and buffer.newest > buffer.play:
+        # The tail of the last spurt still waits, and is heard: the silence is shortened behind it.
+        buffer.reference += position - (buffer.newest + JITTER_TICK)
+        position = buffer.newest + JITTER_TICK
         buffer.spurt_from = position
-    if gap > MAX_DELAY:
+    elif marker or gap > MAX_DELAY:
+        buffer.spurt_from = position
+    if position - buffer.play > MAX_DELAY:
         # Silence, of which a detector must hear a tick at least. Whole ticks: a lost packet is then a lost frame.
         lead = max(position - (buffer.clock - buffer.reference - buffer.target), <int64_t>JITTER_TICK)
         lead = min((lead + JITTER_TICK - 1) // JITTER_TICK * JITTER_TICK, <int64_t>MAX_DELAY)
@@ -237,6 +242,7 @@ cdef void _after_dry(JitterBuffer* buffer, int64_t position, bint marker) noexce
     buffer.wait = 0
     _lengthen(buffer)
     buffer.held = 0
+    return position
 
 
 cdef bint _bits(uint32_t* words, int64_t position, int32_t n, bint change, bint value) noexcept nogil:
@@ -356,7 +362,8 @@ cdef JitterVerdict jitter_put(
         return JITTER_LATE
     buffer.late_run = 0
     if dry and position >= buffer.newest:
-        _after_dry(buffer, position, marker)
+        position = _after_dry(buffer, position, marker)
+        buffer.last_position = position
     if position + n - buffer.play > JITTER_RING:
         buffer.overflow += 1
         return JITTER_OVERFLOW
@@ -479,6 +486,10 @@ cdef class Jitter:
     def restart(self):
         """Follow another source."""
         jitter_restart(&self._buffer)
+
+    def holds(self, bytes samples not None):
+        """Tell whether these bytes are anywhere in the state: for tests of what is wiped."""
+        return samples in (<char*>&self._buffer)[:sizeof(JitterBuffer)]
 
     @property
     def target(self):

@@ -110,6 +110,33 @@ def test_a_sample_is_where_its_timestamp_says_however_packets_overlap(
                 last = int(numbers[-1])
 
 
+@pytest.mark.parametrize("tail", [8, 80, 159])
+@pytest.mark.parametrize("ahead", [1800, 5000, 80_000])
+def test_the_tail_of_a_spurt_is_heard_though_the_next_one_comes_before_it_was_played(tail: int, ahead: int) -> None:
+    buffer = Jitter()
+    n = 320 + tail
+    buffer.put(0, numbered(0, n), marker=True)
+    heard = [sample for _ in range(5) for sample in take(buffer)]
+    assert len(heard) == 320
+    buffer.put(n + ahead, numbered(n, 320), marker=True)
+    heard += [sample for _ in range(12) for sample in take(buffer)]
+    assert heard == numbered(0, n + 320).tolist()
+    assert buffer.counters["missing_samples"] == 0
+
+
+def test_what_was_delivered_is_wiped_and_another_source_finds_nothing() -> None:
+    samples = np.random.default_rng(1).integers(-30000, 30000, 1600).astype(np.int16)
+    buffer = Jitter()
+    buffer.put(0, samples)
+    assert buffer.holds(samples[:4].tobytes())
+    for _ in range(4):
+        take(buffer)
+    assert not buffer.holds(samples[:4].tobytes())
+    assert buffer.holds(samples[-4:].tobytes())
+    buffer.restart()
+    assert not buffer.holds(samples[-4:].tobytes())
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_share_of_late_packets_is_a_parameter(seed: int) -> None:
     trace = gamma(sent(seconds=60), shape=2.0, mean_ms=25.0, seed=seed)
