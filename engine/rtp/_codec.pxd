@@ -16,7 +16,7 @@ cdef enum:                      # what a payload carries; 3, 4 and 8 are events,
 
 
 cdef enum:
-    CODEC_JOIN = 40             # samples, 5 ms: how long the audio before a change of codec fades into what follows
+    CODEC_JOIN = 40             # samples, 5 ms: how long the audio before a change of codec fades out
 
 
 # Decoder and encoder of one leg. A leg of PCMU, PCMA or L16 touches the first 16 bytes only.

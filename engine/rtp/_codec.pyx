@@ -6,7 +6,8 @@ The plane works at 8 kHz; each codec is decoded to that and encoded from it. PCM
 lies in the leg itself, and only a G.722 leg touches it; Opus's is made by Python, before the leg asks for it.
 
 A stream may change its codec in the middle, by a re-INVITE or by another negotiated payload type (RFC 3264 §8.3). Each
-codec begins at silence, so the change would click; therefore the last sample before it fades into what follows.
+codec begins at silence, so the change would click; therefore the last sample before it fades out over 5 ms while what
+follows fades in. What we send ourselves is not faded: it is the far end's decoder that begins anew.
 """
 
 cimport cython
@@ -42,6 +43,7 @@ JOIN = CODEC_JOIN
 STATE_SIZE = sizeof(CodecState)
 
 cdef enum:
+    OPUS_AHEAD = 52             # 6.5 ms: what libopus looks ahead when it codes voice
     MAX_PAYLOAD = 1 << 16       # no datagram is longer
     MAX_SAMPLES = 1 << 20       # of the Python front: its buffers stay small
 
@@ -100,15 +102,26 @@ cdef void codec_wipe(CodecState* state) noexcept nogil:
     codec_reset_encoder(state, CODEC_NONE)
 
 
+cdef int32_t _ahead(int kind) noexcept nogil:
+    """Samples of nothing that a new decoder gives before its first audio comes."""
+    return OPUS_AHEAD if kind == CODEC_OPUS else 0
+
+
 cdef void _join(CodecState* state, int16_t* samples, int32_t n) noexcept nogil:
-    """Fade the held sample into `samples`, from where the payload before left off."""
+    """Fade the held sample out and `samples` in, from where the payload before left off."""
+    cdef int32_t ahead = _ahead(state.decoding)
+    cdef int32_t at = CODEC_JOIN + ahead - state.joining
     cdef int32_t i
-    cdef int32_t weight = CODEC_JOIN - state.joining
+    cdef int32_t old
+    cdef int32_t new
     n = min(n, state.joining)
     state.joining -= n
     for i in range(n):
-        weight += 1
-        samples[i] = <int16_t>((state.held * (CODEC_JOIN - weight) + samples[i] * weight) // CODEC_JOIN)
+        at += 1
+        old = max(<int32_t>0, CODEC_JOIN - at)
+        new = max(<int32_t>0, at - ahead)
+        # Both weights are JOIN together, or less: it cannot overflow.
+        samples[i] = <int16_t>((state.held * old + samples[i] * new) // CODEC_JOIN)
 
 
 cdef int32_t codec_decode(
@@ -144,7 +157,7 @@ cdef int32_t codec_decode(
     if changed:
         if state.decoding != CODEC_NONE:
             state.held = state.last
-            state.joining = CODEC_JOIN
+            state.joining = CODEC_JOIN + _ahead(kind)
         state.decoding = kind
     if state.joining:
         _join(state, out, done)

@@ -47,7 +47,8 @@ def _square(n: int) -> Samples:
 def _bursts(n: int) -> Samples:
     # Quiet and loud by turns: the step size climbs and falls through all its octaves.
     shift = 2 + np.abs(np.arange(n) // 64 % 24 - 12)
-    return ((lcg(n, 7) - 32768) >> shift).astype(np.int16)
+    x: Samples = ((lcg(n, 7) - 32768) >> shift).astype(np.int16)
+    return x
 
 
 def _triangle(n: int) -> Samples:
@@ -226,7 +227,8 @@ def speechlike(n: int, rate_hz: int, peak: float) -> Samples:
         gain = sum(1 / (1 + ((freq_hz - f) / b) ** 2) for f, b in ((500, 80), (1500, 120), (2500, 160)))
         x += gain * np.sin(2 * np.pi * freq_hz * t + harmonic * harmonic)
     x *= 0.55 + 0.45 * np.sin(2 * np.pi * 4 * t)
-    return np.rint(x / np.max(np.abs(x)) * peak).astype(np.int16)
+    voice: Samples = np.rint(x / np.max(np.abs(x)) * peak).astype(np.int16)
+    return voice
 
 
 @pytest.mark.parametrize("peak", [500, 4000, 30000])
