@@ -178,7 +178,6 @@ def test_settings_that_libopus_refuses_are_told() -> None:
         _opus.OpusPair(24_000, 11)
 
 
-def test_a_library_that_is_not_there_is_no_opus() -> None:
-    # Opened once, it stays open: another name is not looked for.
+def test_the_library_once_opened_stays_open() -> None:
     assert _opus.load("libnothing.so.9") is None
     assert str(_opus.version()).startswith("libopus")

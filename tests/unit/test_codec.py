@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -89,6 +93,24 @@ def test_a_missing_library_is_told_with_its_package(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_opus, "load", lambda: "libopus.so.0: cannot open shared object file")
     assert not codec_available("opus")
     assert "apt-get install libopus0" in str(why_unavailable("opus"))
+
+
+def test_a_library_that_is_not_there_or_another_is_no_opus() -> None:
+    # In a process of its own: once opened, the library stays.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from engine.rtp import _opus\nfor name in ('libnothing.so.9', 'libm.so.6'): print(_opus.load(name))",
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.splitlines()
+    assert told[0].startswith("libnothing.so.9: cannot open")
+    assert told[1] == "the library lacks a function of libopus 1.1 or later"
 
 
 def test_a_leg_pays_less_than_a_kibibyte() -> None:
