@@ -25,7 +25,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calls import machine
 from benchmarks.dtmf.errors import DetectorError
 from benchmarks.dtmf.spandsp import load_spandsp
 from engine.rtp.codec import SUPPORTED, CodecKind, codec_available, make_codec
@@ -182,6 +181,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for _ in range(int(passes)):
             what[codec, direction]()
         return 0
+    # Here and not above: it brings a whole engine, which every process under valgrind would start.
+    from benchmarks.calls import machine
+
     taken = times_ns(what, options.runs)
     counted = {} if options.no_callgrind else instructions(list(what))
     costs = [
