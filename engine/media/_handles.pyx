@@ -59,7 +59,7 @@ cdef class LegCore:
         cdef LegState* leg = self.state
         self.released = True
         memset(leg.jitter.samples, 0, sizeof(leg.jitter.samples))
-        memset(leg.jitter.state, 0, sizeof(leg.jitter.state))
+        memset(&leg.playout, 0, sizeof(leg.playout))
         memset(leg.events.keys, 0, sizeof(leg.events.keys))
         memset(&leg.detector, 0, sizeof(leg.detector))
         memset(&leg.sender, 0, sizeof(leg.sender))

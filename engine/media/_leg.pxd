@@ -11,6 +11,7 @@ from engine.media._system cimport Address, Batch
 from engine.rtp._codec cimport CodecState
 from engine.rtp._event_sender cimport EventSender
 from engine.rtp._jitter cimport JITTER_TICK, JitterBuffer
+from engine.rtp._playout cimport PlayoutState
 from engine.rtp._source cimport RtpSource
 from engine.rtp._srtp cimport SrtpState
 from engine.rtp._telephone_event cimport EventReceiver
@@ -209,6 +210,8 @@ cdef struct LegState:
     Ring tap
 
     # What others hear of this leg.
+    bint is_listened_to
+    PlayoutState playout
     bint muted                  # the other leg hears nothing of this one
     bint relays_keys            # telephone-events go to the other leg while the mask is off
     bint masks                  # the mask takes keys out

@@ -17,6 +17,7 @@ from engine.media._receive cimport receive_rtcp, receive_rtp
 from engine.media._speak cimport speak_recode
 from engine.rtp._codec cimport codec_init
 from engine.rtp._jitter cimport JITTER_AGAIN, JITTER_HELD, JitterFrame, jitter_depth, jitter_get, jitter_init
+from engine.rtp._playout cimport playout_frame, playout_init, playout_restart, playout_take
 from engine.rtp._telephone_event cimport event_receiver_init
 
 cdef enum:
@@ -82,6 +83,8 @@ cdef void _frame(
 ) noexcept nogil:
     """Hand one frame to all who listen."""
     cdef bint held = frame.flags & JITTER_HELD != 0
+    if leg.is_listened_to:
+        playout_frame(&leg.playout, samples, valid, frame.n, frame.flags)
     if leg.has_tap and leg.source.valid and not ring_push(&leg.tap, samples):
         leg.counters.tap_lost += 1
     leg.held_ticks = min(leg.held_ticks + 1, 1000) if held else 0
@@ -93,6 +96,14 @@ cdef void _frame(
         # Enough for the detector to let go of a key; more silence tells it nothing.
         dtmf_lost(&leg.detector, TICK_SAMPLES)
         leg.detector_samples += TICK_SAMPLES
+
+
+cdef void _listen(LegState* leg) noexcept nogil:
+    """See whether anybody hears this leg from this tick on; who begins hears nothing of before."""
+    cdef bint listened_to = leg.other != NULL or leg.is_masked or leg.recorder != NULL
+    if listened_to and not leg.is_listened_to:
+        playout_restart(&leg.playout)
+    leg.is_listened_to = listened_to
 
 
 cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept nogil:
@@ -107,12 +118,14 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
         receive_rtcp(leg, context, now_ns)
     if not leg.configured:
         return
+    _listen(leg)
     for i in range(CATCH_UP_FRAMES):
         frame = jitter_get(&leg.jitter, samples, valid)
         _frame(leg, context, &frame, samples, valid, now_ns)
         if not frame.flags & JITTER_AGAIN:
             break
-    if leg.other != NULL or leg.is_masked or leg.recorder != NULL:
+    if leg.is_listened_to:
+        playout_take(&leg.playout, samples)
         bridge_offer(leg, samples)
     memset(samples, 0, sizeof(samples))
     if (
@@ -138,6 +151,7 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
     if not leg.configured:
         jitter_init(&leg.jitter)
         codec_init(&leg.codec)
+        playout_init(&leg.playout)
         dtmf_init(&leg.detector, &context.detector_params)
         leg.detector_samples = 0
         leg.round_trip_ns = -1

@@ -59,6 +59,7 @@ from engine.rtp._packet cimport (
     RtpHeader,
     rtp_parse,
 )
+from engine.rtp._playout cimport playout_noise, playout_restart
 from engine.rtp._rtcp cimport RtcpSummary, rtcp_parse
 from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence
 from engine.rtp._srtp cimport SRTP_AUTHENTICATION, SRTP_REPLAY, srtcp_unprotect_packet, srtp_unprotect_packet
@@ -145,12 +146,16 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
         return
     if leg.counters.ssrc_changes != changes:
         codec_reset_decoder(&leg.codec, carries)
+        playout_restart(&leg.playout)
     sequence = source_sequence(&leg.source, header.sequence)
     if sequence == SEQUENCE_JUMP:
         leg.counters.dropped[DROP_SEQUENCE] += 1
         return
-    if carries == CARRIES_COMFORT_NOISE or header.payload_length == 0:
-        # RFC 3389: it fills a pause, and the pause is what we want to hear. An empty packet keeps a NAT open.
+    if header.payload_length == 0:
+        return  # it keeps a NAT open
+    if carries == CARRIES_COMFORT_NOISE:
+        # RFC 3389: it fills a pause. To the detector a pause is one; who listens hears the noise.
+        playout_noise(&leg.playout, payload, header.payload_length)
         return
     timestamp = _samples_time(leg, header.timestamp, codec_timestamp_divisor(carries))
     source_arrival(&leg.source, <uint32_t>(now_ns // SAMPLE_NS), timestamp)
