@@ -141,9 +141,8 @@ def draw(path: Path, found: Sequence[Row]) -> bool:
     for index, (name, points) in enumerate(lines.items()):
         x, y = zip(*sorted(points), strict=True)
         axes.plot(x, y, marker="o", label=name, color=COLOURS[index % len(COLOURS)])
-    axes.axhline(GOAL_US, color="#999999", linewidth=1, linestyle=":")
-    axes.annotate(f"goal: {GOAL_US}", (0.99, GOAL_US), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-    axes.set_ylim(bottom=0)
+    axes.axhline(GOAL_US, color="#999999", linewidth=1, linestyle=":", label=f"goal: {GOAL_US}")
+    axes.set_ylim(0, 1.1 * max(GOAL_US, *(y for points in lines.values() for _, y in points)))
     axes.set_xlabel("calls at once")
     axes.set_ylabel("µs of CPU a call and second")
     axes.legend(frameon=False)
