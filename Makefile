@@ -11,7 +11,7 @@ VENV   ?= .venv
 # PYTHON=python3.13 chooses another.
 PYTHON ?= $(shell deploy/find-python)
 BIN    := $(VENV)/bin
-SOURCES := $(shell find dsp sip prompts engine -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
+SOURCES := $(shell find dsp sip prompts engine benchmarks -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 ARGS   ?=
 # Recordings for `make bench`, and the speeds at which those without keys are played.
 CORPUS ?= $(wildcard ../shared/corpora)
@@ -85,4 +85,4 @@ docs: $(VENV)/.built  ## Write the state diagrams anew from the tables
 
 clean:  ## Remove what was built, but not the ledger (var/)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find dsp sip prompts engine \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +
+	find dsp sip prompts engine benchmarks \( -name '*.so' -o -name '__pycache__' \) -prune -exec rm -rf {} +

@@ -104,6 +104,7 @@ def _run_media(options: argparse.Namespace, modes: Sequence[str]) -> list[MediaR
                         phases=options.phases,
                         record=options.record,
                         srtp=options.srtp,
+                        bridge=options.bridge,
                         seed=options.seed + number,
                     )
                 )
@@ -310,6 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     media.add_argument("--mode", choices=(*MODES, "all"), default="in-band", help="how keys are sent")
     media.add_argument("--presses-per-s", type=float, default=None, help="among all calls (default: one in 10 s each)")
     media.add_argument("--record", action="store_true", help="record every call")
+    media.add_argument("--bridge", action="store_true", help="let each two calls hear each other, one behind its mask")
     media.add_argument("--srtp", action="store_true", help="SRTP in both directions")
     soak.add_argument("--mode", choices=MODES[:2], default="in-band")
     soak.add_argument("--presses-per-s", type=float, default=10.0, help="among all calls (default %(default)s)")

@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             what[codec, direction]()
         return 0
     # Here and not above: it brings a whole engine, which every process under valgrind would start.
-    from benchmarks.calls import machine
+    from benchmarks.load.proc import machine
 
     taken = times_ns(what, options.runs)
     counted = {} if options.no_callgrind else instructions(list(what))

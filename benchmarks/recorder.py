@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calls import machine
+from benchmarks.load.proc import machine
 from engine.media._recorder import RecordingCore, push_all
 from engine.media.recorder import Channels, Recorder, RecordingFinished
 

@@ -27,7 +27,7 @@ def main() -> int:
     """Run stubtest over every module that has a .pyx; return its exit status."""
     modules = sorted(
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for package in ("dsp", "sip", "prompts", "engine")
+        for package in ("dsp", "sip", "prompts", "engine", "benchmarks")
         for path in (ROOT / package).rglob("*.pyx")
     )
     missing = [module for module in modules if not (ROOT / (module.replace(".", "/") + ".pyi")).exists()]

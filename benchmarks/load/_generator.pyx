@@ -27,6 +27,7 @@ from benchmarks.load._wire cimport (
     monotonic_ns,
     sleep_until,
 )
+from engine.rtp._srtp cimport SrtpCore, srtp_protect_packet
 
 cdef enum:
     FRAME = 160                 # samples, and bytes, of 20 ms
@@ -93,6 +94,7 @@ cdef class Generator:
     cdef const uint8_t[::1] clips
     cdef const int32_t[::1] key_cycle
     cdef const int32_t[::1] key_clip
+    cdef list cores
 
     cdef bint stopping
     cdef bint ran
@@ -195,6 +197,16 @@ cdef class Generator:
         for i in range(self.n_callers):
             self.callers[i].next_key = first[i]
             self.callers[i].end_key = first[i + 1]
+
+    def secure(self, list cores not None):
+        """Speak SRTP: one SrtpCore for each caller, which this keeps."""
+        cdef int32_t i
+        if self.ran or len(cores) != self.n_callers:
+            raise ValueError("one core for each caller, before the run")
+        self.cores = cores
+        for i in range(self.n_callers):
+            self.callers[i].srtp = &(<SrtpCore?>cores[i]).state
+        self.protect = <Protect>srtp_protect_packet
 
     def run(self, int cycles):
         """Call for `cycles` of 20 ms, from now on; the GIL is released for all of it. Once."""

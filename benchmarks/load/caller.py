@@ -13,6 +13,8 @@ from benchmarks.load._generator import Generator
 from benchmarks.load.audio import CODES, background, key_clips
 from benchmarks.load.plan import draw_plan
 from benchmarks.load.worker import raise_file_limit, serve
+from engine.rtp._srtp import SrtpCore
+from engine.rtp.srtp import SrtpKeysPair
 
 __all__ = ("CallerProcess", "bind_pair", "main")
 
@@ -58,7 +60,7 @@ class CallerProcess:
 
     def prepare(self, request: dict[str, Any]) -> dict[str, Any]:
         """Make sound and plan: ``ports`` of the legs, ``seed``, ``mode``, ``begin`` and ``end`` of keys (cycles),
-        ``presses_per_s``, ``on_ms``, ``off_ms``, ``phases``."""
+        ``presses_per_s``, ``on_ms``, ``off_ms``, ``phases``; ``srtp``: suite and the legs' keys, or null."""
         ports, seed = request["ports"], request["seed"]
         on_ms, off_ms = request.get("on_ms", 80), request.get("off_ms", 80)
         clips = key_clips(seed, on_ms=on_ms)
@@ -83,6 +85,11 @@ class CallerProcess:
             spacing=max(clips.frames, event_frames + ENDS - 1) + -(-off_ms // CYCLE_MS),
             variants=clips.variants,
         )
+        if request["srtp"] is not None:
+            suite = request["srtp"]["suite"]
+            # The legs' keys, local and remote: ours the other way round.
+            pairs = [(bytes.fromhex(local), bytes.fromhex(remote)) for local, remote in request["srtp"]["keys"]]
+            self._generator.secure([SrtpCore(SrtpKeysPair(suite, remote, local)) for local, remote in pairs])
         self._generator.plan(mode, plan.first, plan.cycle, plan.clip)
         return {"keys": [plan.codes(caller) for caller in range(len(ports))], "codes": CODES}
 

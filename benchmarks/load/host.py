@@ -7,6 +7,7 @@ random ones of a plan, never a person's.
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 from benchmarks.load.audio import LOCALE
 from benchmarks.load.worker import raise_file_limit, serve
 from engine.media import DigitReceived, Leg, MediaPlane
+from engine.media.recorder import Recorder, Recording
+from engine.rtp.srtp import SUITES, SrtpKeysPair
 from prompts import assets
 from prompts.catalog import Catalog
 from prompts.keys import PromptKey
@@ -38,21 +41,33 @@ class Host:
         self._clip = assets.load(Catalog.load(None).resolve(LOCALE).texts)[PROMPT]
         self._legs: list[Leg] = []
         self._heard: dict[int, list[tuple[int, str]]] = {}
+        self._recorder: Recorder | None = None
+        self._recordings: list[Recording] = []
 
     def ready(self, _: dict[str, Any]) -> dict[str, Any]:
         """Return the ids of the media threads."""
         return {"media_threads": self._media_threads}
 
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Open one leg for each of ``remote`` (ports), with a prompt playing unless ``prompt`` is false."""
-        # Here `Leg.record` and the keys of SRTP are to be plugged in.
-        for wanted in ("record", "srtp"):
-            if request.get(wanted):
-                raise NotImplementedError(f"{wanted}: the host cannot do that yet")
+        """Open one leg for each of ``remote`` (ports), with a prompt playing unless ``prompt`` is false.
+
+        ``record`` is a directory: each leg is recorded into it. ``bridge`` lets each two legs hear each other, the
+        first of them behind its mask.
+        ``srtp`` is a suite's name: then the answer holds the keys, which are made up for the run.
+        """
+        if request.get("record"):
+            self._recorder = Recorder(request["record"])
+            self._recorder.start()
+        suite: str | None = request.get("srtp")
+        octets = SUITES[suite].master_octets if suite is not None else 0
+        keys: list[tuple[str, str]] = []
         for port in request["remote"]:
-            leg = self._plane.open_leg()
+            first = self._legs[-1] if request.get("bridge") and len(self._legs) % 2 else None
+            leg = self._plane.open_leg(beside=first)
             self._heard[leg.id] = []
             self._legs.append(leg)
+            local, remote = secrets.token_bytes(octets), secrets.token_bytes(octets)
+            keys.append((local.hex(), remote.hex()))
             leg.configure(
                 remote=(LOOPBACK, port),
                 codec="PCMU",
@@ -60,10 +75,20 @@ class Host:
                 receive_pts={0: "PCMU", 13: "CN"},
                 event_receive_pt=EVENT_PT,
                 event_send_pt=EVENT_PT,
+                srtp=SrtpKeysPair(suite, local, remote) if suite is not None else None,
             )
+            if self._recorder is not None:
+                recording = self._recorder.open(f"{leg.id}.wav")
+                self._recordings.append(recording)
+                leg.record(recording)
+            if first is not None:
+                first.mask_line()
+                first.mask(True)
+                first.bridge(leg)
             if request.get("prompt", True):
                 leg.play([self._clip], token=leg.id, interruptible=False, loop=True)
-        return {"ports": [leg.rtp_port for leg in self._legs]}
+        srtp = {"suite": suite, "keys": keys} if suite is not None else None
+        return {"ports": [leg.rtp_port for leg in self._legs], "srtp": srtp}
 
     def figures(self, _: dict[str, Any]) -> dict[str, Any]:
         """Return the plane's counters, and sums over the legs."""
@@ -75,6 +100,7 @@ class Host:
             for cause, n in leg.discarded_by_cause.items():
                 dropped[cause] = dropped.get(cause, 0) + n
         return {
+            "recording_lost": sum(recording.statistics().lost for recording in self._recordings),
             "ticks": plane.ticks,
             "late_ticks": plane.late_ticks,
             "skipped_ticks": plane.skipped_ticks,
@@ -108,6 +134,10 @@ class Host:
             serve(commands, readers={self._plane.event_fd(): self.drain})
         finally:
             self._plane.stop()
+            if self._recorder is not None:
+                for recording in self._recordings:
+                    recording.close()
+                self._recorder.stop()
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ SETTLE_S = 2.0
 TAIL_S = 1.0
 """From the last key until the callers hang up: what is on its way arrives."""
 CYCLES_PER_S = 50
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+"""What every SRTP peer has (RFC 4568 §6.2)."""
 MAX_WAITED = 0.05
 """With the machine to itself a media thread waits for its core less than a hundredth of the time."""
 
@@ -38,6 +40,8 @@ class Load:
     phases: int = 4
     record: bool = False
     srtp: bool = False
+    bridge: bool = False
+    "Each two calls hear each other, one of them behind its mask."
     prompt: bool = True
     seed: int = 1
 
@@ -50,6 +54,7 @@ class MediaRun:
     mode: str
     record: bool
     srtp: bool
+    bridge: bool
     threads: int
     seconds: float
     "Of the steady interval."
@@ -101,18 +106,20 @@ def measure(load: Load) -> MediaRun:
         media_threads = host.ask("ready")["media_threads"]
         before = memory(host.pid)
         remote = caller.ask("bind", sockets=load.phases)["ports"]
-        ports = host.ask(
+        opened = host.ask(
             "open",
             remote=[remote[index % load.phases] for index in range(load.calls)],
-            record=load.record,
-            srtp=load.srtp,
+            record=str(directory) if load.record else None,
+            bridge=load.bridge,
+            srtp=SUITE if load.srtp else None,
             prompt=load.prompt,
-        )["ports"]
+        )
         begin = round((SETTLE_S + 0.2) * CYCLES_PER_S)
         end = begin + round(load.seconds * CYCLES_PER_S)
         keyed = caller.ask(
             "prepare",
-            ports=ports,
+            ports=opened["ports"],
+            srtp=opened["srtp"],
             seed=load.seed,
             mode=load.mode,
             begin=begin,
@@ -142,6 +149,7 @@ def measure(load: Load) -> MediaRun:
         mode=load.mode,
         record=load.record,
         srtp=load.srtp,
+        bridge=load.bridge,
         threads=load.threads,
         seconds=elapsed_s,
         us_per_call_second=(cpu.total_s - cpu_before.total_s) * per_call_second,

@@ -57,7 +57,7 @@ class Row:
 
 
 def _label(run: MediaRun) -> str:
-    extras = [name for name, is_on in (("SRTP", run.srtp), ("recorded", run.record)) if is_on]
+    extras = [name for name, is_on in (("SRTP", run.srtp), ("recorded", run.record), ("bridged", run.bridge)) if is_on]
     threads = f"{run.threads} threads" if run.threads > 1 else ""
     return ", ".join(filter(None, (f"keys {run.mode}", *extras, threads)))
 

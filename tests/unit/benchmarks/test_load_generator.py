@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from benchmarks.load._generator import Generator
 from benchmarks.load.audio import CODES, FRAME, KeyClips, background, key_clips
 from benchmarks.load.caller import bind_pair
-from benchmarks.load.media import Load, MediaRun, measure
+from benchmarks.load.media import SUITE, Load, MediaRun, measure
 from benchmarks.load.plan import Outcome, compare, draw_plan
 from benchmarks.load.proc import cpu_time
 from benchmarks.load.report import rows, table, write_json
@@ -27,6 +27,8 @@ from benchmarks.load.worker import Worker, WorkerError
 from dsp.dtmf import DtmfDetector, DtmfKind
 from dsp.g711 import ulaw_decode
 from engine.rtp import RtpPacket
+from engine.rtp._srtp import SrtpCore
+from engine.rtp.srtp import SUITES, SrtpKeysPair
 
 LOOPBACK = "127.0.0.1"
 EVENT_PT = 101
@@ -45,14 +47,18 @@ class Legs:
     sockets: list[socket.socket]
     port: int
 
-    def received(self, leg: int) -> list[RtpPacket]:
+    def raw(self, leg: int) -> list[bytes]:
         """What a leg was sent, in order."""
         packets = []
         while True:
             try:
-                packets.append(RtpPacket.parse(self.sockets[leg].recv(2048)))
+                packets.append(self.sockets[leg].recv(2048))
             except BlockingIOError:
                 return packets
+
+    def received(self, leg: int) -> list[RtpPacket]:
+        """The same, read."""
+        return [RtpPacket.parse(packet) for packet in self.raw(leg)]
 
     def answer(self, leg: int, sequence: int, payload: bytes = SILENCE) -> None:
         """Send one packet back, as a leg does."""
@@ -161,6 +167,22 @@ def test_nothing_is_keyed_without_keys() -> None:
         case.generator.run(8)
         spoken = b"".join(packet.payload for packet in case.received(0))
     assert spoken == SPEECH[: 8 * FRAME]
+
+
+def test_srtp_is_what_a_leg_with_the_keys_can_read() -> None:
+    octets = SUITES[SUITE].master_octets
+    keys = [(bytes([2 * leg]) * octets, bytes([2 * leg + 1]) * octets) for leg in range(2)]
+    with legs(2) as case:
+        case.generator.secure([SrtpCore(SrtpKeysPair(SUITE, local, remote)) for local, remote in keys])
+        case.generator.plan("telephone-event", *plan([(1, 7)], []))
+        case.generator.run(8)
+        for leg, (local, remote) in enumerate(keys):
+            core = SrtpCore(SrtpKeysPair(SUITE, remote, local))
+            for index, packet in enumerate(case.raw(leg)):
+                length, plain = core.unprotect(packet)
+                assert length > 0
+                assert RtpPacket.parse(plain[:length]).payload_type == (EVENT_PT if leg == 0 and 1 <= index < 7 else 0)
+            assert index == 7
 
 
 # -- what comes back -------------------------------------------------------------------------------------------------
@@ -336,6 +358,7 @@ def media_run(*, cost: float, waited: float = 0.0, lost: int = 0) -> MediaRun:
         mode="in-band",
         record=False,
         srtp=False,
+        bridge=False,
         threads=1,
         seconds=10.0,
         us_per_call_second=cost,
