@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterator
 from random import Random
 
+import numpy as np
 import pytest
 
+from dsp.g711 import alaw_encode, ulaw_decode, ulaw_encode
 from engine.errors import MediaError
-from engine.media import Leg, MediaEvent, PlayFinished
+from engine.media import Leg, MediaEvent, PlayFinished, PlayPosition
 from prompts.clip import Clip
-from tests.support.rtp_peer import MediaCase, Peer, codes
+from tests.support.rtp_peer import MediaCase, Peer, audio, codes
 from tests.support.rtp_peer import media_case as a_media_case
 
 
@@ -197,3 +199,132 @@ def test_keys_that_cannot_be_sent_are_refused(case: MediaCase, call: object, mes
     assert isinstance(leg, Leg)
     with pytest.raises(MediaError, match=message):
         call(leg)  # type: ignore[operator]
+
+
+def positions(events: list[MediaEvent]) -> list[int]:
+    return [event.position_ms for event in events if isinstance(event, PlayPosition)]
+
+
+def test_playing_begins_where_it_is_asked_to(case: MediaCase) -> None:
+    leg, peer = case.leg()
+    one, two = clip(1600), clip(800, seed=2)
+    leg.play([one, two], token=1, interruptible=False, start_ms=210)
+    assert finished(case.tick(8)) == [(1, True, False)]
+    assert sent(peer).startswith(two.pcmu[80:])
+
+
+@pytest.mark.parametrize(
+    ("position_ms", "expected_gap", "clip_index", "offset"),
+    [(0, 0, 0, 0), (50, 0, 0, 400), (100, 400, 1, 0), (130, 160, 1, 0), (150, 0, 1, 0), (175, 0, 1, 200)],
+)
+def test_seeking_counts_the_pauses_between_clips(
+    case: MediaCase, position_ms: int, expected_gap: int, clip_index: int, offset: int
+) -> None:
+    leg, peer = case.leg()
+    clips = [clip(800), clip(800, seed=2)]
+    leg.play(clips, token=1, interruptible=False, gap_ms=50, report_ms=20)
+    case.tick()
+    peer.received()
+    leg.seek(position_ms)
+    case.tick(12)
+    assert sent(peer).startswith(b"\xff" * expected_gap + clips[clip_index].pcmu[offset:])
+
+
+def test_seeking_beyond_the_end_ends_it(case: MediaCase) -> None:
+    leg, _ = case.leg()
+    leg.play([clip(1600)], token=1, interruptible=False)
+    case.tick()
+    leg.seek(5000)
+    assert finished(case.tick(2)) == [(1, True, False)]
+
+
+def test_a_pause_is_silence_and_loses_nothing(case: MediaCase) -> None:
+    leg, peer = case.leg()
+    one = clip(800)
+    leg.play([one], token=1, interruptible=False)
+    case.tick(2)
+    leg.pause_playing()
+    assert finished(case.tick(5)) == []
+    leg.resume_playing()
+    case.tick(5)
+    assert sent(peer).startswith(one.pcmu[:320] + b"\xff" * 800 + one.pcmu[320:])
+
+
+def test_a_playlist_can_begin_paused(case: MediaCase) -> None:
+    leg, peer = case.leg()
+    one = clip(160)
+    leg.play([one], token=1, interruptible=False, paused=True)
+    case.tick(3)
+    leg.resume_playing()
+    case.tick(2)
+    assert sent(peer).startswith(b"\xff" * 480 + one.pcmu)
+
+
+def test_a_key_ends_a_paused_playlist_that_it_may_interrupt(case: MediaCase) -> None:
+    leg, peer = case.leg()
+    leg.play([clip(1600)], token=1, interruptible=True, paused=True)
+    case.tick(2)
+    peer.send_event(5, timestamp=0, marker=True)
+    assert finished(case.tick(1)) == [(1, False, True)]
+
+
+@pytest.mark.parametrize(("volume_db", "ratio"), [(-6.0, 0.501), (-20.0, 0.1), (6.0, 1.995)])
+def test_volume_scales_what_is_heard(case: MediaCase, volume_db: float, ratio: float) -> None:
+    leg, peer = case.leg()
+    samples = audio(0.4, amplitude=6000)
+    loud = Clip(name="tone", pcmu=ulaw_encode(samples), pcma=alaw_encode(samples))
+    leg.play([loud], token=1, interruptible=False, volume_db=volume_db)
+    case.tick(20)
+    heard = ulaw_decode(sent(peer)).astype(float)
+    assert np.sqrt(np.mean(heard**2) / np.mean(samples.astype(float) ** 2)) == pytest.approx(ratio, rel=0.02)
+
+
+def test_volume_changes_at_the_next_frame(case: MediaCase) -> None:
+    leg, peer = case.leg()
+    samples = audio(0.4, amplitude=6000)
+    leg.play([Clip(name="tone", pcmu=ulaw_encode(samples), pcma=alaw_encode(samples))], token=1, interruptible=False)
+    case.tick(10)
+    leg.set_volume(-60.0)
+    case.tick(10)
+    heard = ulaw_decode(sent(peer)).astype(int)
+    assert np.max(np.abs(heard[:1600])) > 5000
+    assert np.max(np.abs(heard[1600:])) < 30
+
+
+@pytest.mark.parametrize("volume_db", [-61.0, 12.5, float("nan")])
+def test_a_volume_that_nobody_wants_is_refused(case: MediaCase, volume_db: float) -> None:
+    leg, _ = case.leg()
+    with pytest.raises(MediaError, match="-60 to \\+12"):
+        leg.set_volume(volume_db)
+
+
+def test_positions_are_told_as_often_as_asked_and_begin_anew_in_a_loop(case: MediaCase) -> None:
+    leg, _ = case.leg()
+    leg.play([clip(2400)], token=1, interruptible=False, loop=True, report_ms=100)
+    assert positions(case.tick(31)) == [100, 200, 300, 100, 200, 300]
+
+
+def test_nothing_is_told_without_a_wish(case: MediaCase) -> None:
+    leg, _ = case.leg()
+    leg.play([clip(2400)], token=1, interruptible=False)
+    assert positions(case.tick(31)) == []
+
+
+def test_a_closed_leg_says_that_it_is_closed(case: MediaCase) -> None:
+    leg, _ = case.leg()
+    leg.close()
+    for command in (
+        leg.pause_playing,
+        leg.resume_playing,
+        leg.stop_playing,
+        leg.unbridge,
+        leg.mask_line,
+        lambda: leg.seek(0),
+        lambda: leg.set_volume(0),
+        lambda: leg.mute(True),
+        lambda: leg.record(None),
+        lambda: leg.play([], token=1, interruptible=False),
+        lambda: leg.send_digits([1], mode="in-band"),
+    ):
+        with pytest.raises(MediaError, match="closed"):
+            command()
