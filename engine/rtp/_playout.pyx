@@ -225,37 +225,64 @@ cdef void _push_pause(PlayoutState* p) noexcept nogil:
     p.pausing = True
 
 
-cdef void _push_step(PlayoutState* p) noexcept nogil:
-    """Play the step that is full: what came, what has to be made up, or some of both."""
+cdef void _push_mixed(PlayoutState* p) noexcept nogil:
+    """Play a step of which some came: made up where it did not, and joined on both sides."""
     cdef PlcState ahead
-    cdef int16_t[STEP] unused
+    cdef int16_t[STEP] made_before
     cdef int32_t[STEP] from_gap
     cdef float* made
     cdef float w
-    cdef int32_t distance
+    cdef int32_t distance = GAP_FADE
     cdef int32_t i
+    _load_history(p)
+    ahead = p.plc
+    _make_room(p, STEP)
+    plc_lost(&ahead, made_before, STEP)
+    made = &ahead.history[PLC_HISTORY - STEP]
+    for i in range(STEP):
+        distance = distance + 1 if p.step_valid[i] else 0
+        from_gap[i] = distance
+    distance = GAP_FADE
+    for i in range(STEP - 1, -1, -1):
+        distance = distance + 1 if p.step_valid[i] else 0
+        w = <float>min(min(distance, from_gap[i]), <int32_t>GAP_FADE) / GAP_FADE
+        p.step[i] = <int16_t>((1 - w) * made[i] + w * p.step[i])
+    # Where the gap is near the step's beginning, the joint reaches into what has not gone out yet.
+    if p.plc.lost == 0:
+        for i in range(1, PLC_DELAY + 1):
+            w = <float>min(distance + i, <int32_t>GAP_FADE) / GAP_FADE
+            p.recent[PLC_HISTORY - i] = <int16_t>((1 - w) * made[-i] + w * p.recent[PLC_HISTORY - i])
+            made[-i] = p.recent[PLC_HISTORY - i]
+    if p.step_valid[STEP - 1]:
+        _push_good(p, p.step)
+    else:
+        # The gap reaches the next step: the concealment goes on in it, or is overlapped with what comes.
+        for i in range(STEP):
+            made[i] = p.step[i]
+        for i in range(STEP):
+            p.fifo[p.n + i] = <int16_t>made[i - PLC_DELAY]
+        p.n += STEP
+        p.plc = ahead
+    p.concealed += p.n_gap
+    memset(&ahead, 0, sizeof(ahead))
+    memset(made_before, 0, sizeof(made_before))
+
+
+cdef void _push_step(PlayoutState* p) noexcept nogil:
+    """Play the step that is full: what came, what has to be made up, or some of both."""
+    cdef int32_t i = STEP
+    while i > 0 and p.step_valid[i - 1]:
+        i -= 1
+    if 0 < i and STEP - i < GAP_FADE:
+        # Too little came behind the gap to be joined in this step.
+        p.n_gap += STEP - i
+        memset(&p.step_valid[i], 0, STEP - i)
     if p.n_gap == 0:
         _push_good(p, p.step)
     elif p.n_gap == STEP:
         _push_lost(p)
     else:
-        _load_history(p)
-        ahead = p.plc
-        plc_lost(&ahead, unused, STEP)
-        made = &ahead.history[PLC_HISTORY - STEP]
-        distance = GAP_FADE
-        for i in range(STEP):
-            distance = distance + 1 if p.step_valid[i] else 0
-            from_gap[i] = distance
-        distance = GAP_FADE
-        for i in range(STEP - 1, -1, -1):
-            distance = distance + 1 if p.step_valid[i] else 0
-            w = <float>min(min(distance, from_gap[i]), <int32_t>GAP_FADE) / GAP_FADE
-            p.step[i] = <int16_t>((1 - w) * made[i] + w * p.step[i])
-        _push_good(p, p.step)
-        p.concealed += p.n_gap
-        memset(&ahead, 0, sizeof(ahead))
-        memset(unused, 0, sizeof(unused))
+        _push_mixed(p)
     memset(p.step, 0, sizeof(p.step))
     p.n_step = 0
     p.n_gap = 0

@@ -130,6 +130,26 @@ def test_what_came_beside_a_gap_that_is_no_whole_step_is_kept(first: int, n: int
     assert rough(heard) <= 1.4 * rough(samples)
 
 
+def test_a_gap_that_is_no_whole_step_is_joined_without_a_step_though_it_was_guessed_badly() -> None:
+    rng = np.random.default_rng(9)
+    t = np.arange(8000)
+    worst = 0.0
+    for first in range(0, TICK, 7):
+        freqs_hz = rng.uniform(60, 190, 3)
+        samples = np.rint(sum(3000 * np.sin(2 * np.pi * f * t / 8000 + rng.uniform(0, 6)) for f in freqs_hz))
+        samples = samples.astype(np.int16)
+        came = np.ones(8000, dtype=bool)
+        came[3200 + first : 3200 + first + 45] = False
+        playout = Playout()
+        out = []
+        for at in range(0, 8000, TICK):
+            frame(playout, samples[at : at + TICK], came[at : at + TICK])
+            out.append(take(playout))
+        worst = max(worst, rough(np.concatenate(out)[400:]) / rough(samples))
+    print(f"largest step: {worst:.2f} of the signal's own")
+    assert worst < 1.6
+
+
 def test_a_hold_fades_within_60_ms_and_is_silence_where_no_comfort_noise_was_ever_told() -> None:
     playout = Playout()
     steady(playout, voice(8000))
@@ -331,10 +351,14 @@ def test_another_source_begins_anew_and_nothing_of_the_last_one_is_left() -> Non
 
 def test_what_went_out_is_wiped_from_the_fifo() -> None:
     playout = Playout()
-    samples = np.random.default_rng(3).integers(-3000, 3000, 8000).astype(np.int16)
-    steady(playout, samples[:1600])
+    samples = np.random.default_rng(3).integers(-3000, 3000, 640).astype(np.int16)
     steady(playout, np.zeros(1600, dtype=np.int16))
-    assert not playout.holds(samples[1500:1504].tobytes())
+    # Four frames in one tick reach a part of the FIFO that is not used again.
+    for at in range(0, 640, TICK):
+        frame(playout, samples[at : at + TICK])
+    assert playout.holds(samples[600:604].tobytes())
+    steady(playout, np.zeros(30 * TICK, dtype=np.int16))
+    assert not any(playout.holds(samples[at : at + 4].tobytes()) for at in range(0, 636, 4))
 
 
 frames = st.one_of(
