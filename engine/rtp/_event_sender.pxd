@@ -14,7 +14,7 @@ cdef struct EventSender:
     int32_t ends_left
     bint first
     uint32_t timestamp          # of the segment
-    uint32_t elapsed            # units since the segment began
+    uint32_t elapsed            # units since the segment began; over 65535 the next segment is due
     uint32_t left               # units of the key still to come
 
 

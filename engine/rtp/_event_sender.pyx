@@ -1,5 +1,8 @@
 """A sender of RFC 4733 telephone-events (§2.5.1): one timestamp, a growing duration, three end packets.
 
+Timestamps and durations are in the clock of the telephone-event payload type, which is the codec's (§2.1). A key longer
+than the duration field holds (8.2 s at 8 kHz, 1.4 s at 48 kHz) goes in segments, each but the last up to 65535.
+
 The caller decides how much time lies between two packets, and sends them. No kernel allocates.
 """
 
@@ -33,20 +36,20 @@ cdef int event_sender_step(
 ) noexcept nogil:
     """Let `step` units pass; return EventSenderFlags, with the packet's payload and timestamp where there is one."""
     cdef uint32_t passed
+    cdef uint32_t duration
     cdef int flags = SENDER_PACKET
     cdef bint ended = False
     if not sender.active:
         return 0
-    if sender.left:
-        passed = min(step, sender.left)
-        sender.elapsed += passed
-        sender.left -= passed
-        if sender.elapsed > SEGMENT and sender.left:
-            # §2.5.1.3: the next segment begins where the longest duration ends.
-            sender.timestamp += SEGMENT
-            sender.elapsed -= SEGMENT
-        sender.elapsed = min(sender.elapsed, <uint32_t>SEGMENT)
-    if sender.left == 0:
+    if sender.elapsed > SEGMENT:
+        # §2.5.1.3: the last segment was reported whole; the next begins where it ends.
+        sender.timestamp += SEGMENT
+        sender.elapsed -= SEGMENT
+    passed = min(step, sender.left)
+    sender.elapsed += passed
+    sender.left -= passed
+    duration = min(sender.elapsed, <uint32_t>SEGMENT)
+    if sender.left == 0 and sender.elapsed <= SEGMENT:
         ended = True
         sender.ends_left -= 1
         if sender.ends_left == 0:
@@ -57,8 +60,8 @@ cdef int event_sender_step(
         sender.first = False
     payload[0] = sender.code
     payload[1] = <uint8_t>((0x80 if ended else 0) | sender.volume)
-    payload[2] = <uint8_t>(sender.elapsed >> 8)
-    payload[3] = <uint8_t>sender.elapsed
+    payload[2] = <uint8_t>(duration >> 8)
+    payload[3] = <uint8_t>duration
     timestamp[0] = sender.timestamp
     return flags
 

@@ -1,9 +1,13 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
+from engine.rtp._xr cimport ExtendedReport
+
 
 cdef enum:
-    RTCP_MAX_REPORT = 256       # room that rtcp_build needs: SR with one block, SDES with the longest CNAME, BYE
+    # Room that rtcp_build needs: SR with one block, SDES with the longest CNAME, XR, BYE.
+    RTCP_MAX_REPORT = 288
     RTCP_MAX_CNAME = 128
+    RTCP_MAX_LEAVING = 31       # the count of a BYE has five bits
 
 
 cdef struct SenderInfo:
@@ -31,10 +35,20 @@ cdef struct RtcpSummary:
     uint32_t ssrc               # of the sender of the first report
     SenderInfo sender
     ReceptionReport reception
+    int32_t n_leaving           # sources that a BYE names
+    uint32_t[RTCP_MAX_LEAVING] leaving
+    ExtendedReport extended
 
 
 cdef int32_t rtcp_build(
     uint8_t* out, uint32_t ssrc, const SenderInfo* sender, const ReceptionReport* reception,
-    const uint8_t* cname, int32_t n_cname, bint bye
+    const uint8_t* cname, int32_t n_cname, bint bye, const ExtendedReport* extended=*
 ) noexcept nogil
 cdef bint rtcp_parse(const uint8_t* data, Py_ssize_t n, uint32_t about, RtcpSummary* summary) noexcept nogil
+cdef bint rtcp_is_leaving(const RtcpSummary* summary, uint32_t ssrc) noexcept nogil
+cdef int64_t rtcp_round_trip(uint32_t now_middle, uint32_t last, uint32_t delay) noexcept nogil
+
+
+cdef inline uint32_t ntp_middle(uint32_t seconds, uint32_t fraction) noexcept nogil:
+    """The middle 32 of the 64 bits of an NTP time (RFC 3550 §4)."""
+    return (seconds << 16) | (fraction >> 16)

@@ -22,9 +22,11 @@ cdef struct RtpSource:
     int32_t transit
     bint transit_known
     uint32_t jitter             # timestamp units, times 16 (A.8)
+    int32_t jitter_limit        # half a second in timestamp units: more is no jitter
 
 
 cdef void source_start(RtpSource* source, uint32_t ssrc, uint16_t sequence) noexcept nogil
+cdef void source_clock(RtpSource* source, uint32_t rate_hz) noexcept nogil
 cdef SequenceVerdict source_sequence(RtpSource* source, uint16_t sequence) noexcept nogil
 cdef void source_arrival(RtpSource* source, uint32_t arrival, uint32_t timestamp) noexcept nogil
 cdef uint32_t source_extended(const RtpSource* source) noexcept nogil

@@ -15,6 +15,7 @@ cdef enum:
     MAX_MISORDER = 100
     SEQUENCE_MODULUS = 1 << 16
     NO_BAD_SEQUENCE = SEQUENCE_MODULUS + 1
+    DEFAULT_RATE_HZ = 8000
 
 
 cdef void _init_sequence(RtpSource* source, uint16_t sequence) noexcept nogil:
@@ -33,7 +34,14 @@ cdef void source_start(RtpSource* source, uint32_t ssrc, uint16_t sequence) noex
     memset(source, 0, sizeof(RtpSource))
     source.ssrc = ssrc
     source.valid = True
+    source_clock(source, DEFAULT_RATE_HZ)
     _init_sequence(source, sequence)
+
+
+cdef void source_clock(RtpSource* source, uint32_t rate_hz) noexcept nogil:
+    """Say at which rate timestamps count, when that is not 8000 Hz; after each source_start."""
+    # A timestamp that jumps (DTX, hold, a new base) is no jitter: half a second is more than a network does.
+    source.jitter_limit = <int32_t>min(rate_hz // 2, <uint32_t>0x7FFFFF)
 
 
 cdef SequenceVerdict source_sequence(RtpSource* source, uint16_t sequence) noexcept nogil:
@@ -62,15 +70,14 @@ cdef SequenceVerdict source_sequence(RtpSource* source, uint16_t sequence) noexc
 
 
 cdef void source_arrival(RtpSource* source, uint32_t arrival, uint32_t timestamp) noexcept nogil:
-    """RFC 3550 A.8: `arrival` in timestamp units of the local clock."""
+    """RFC 3550 A.8: `arrival` is local time in the units of the stream's timestamps."""
     cdef int32_t transit = <int32_t>(arrival - timestamp)
     cdef int32_t difference
     if source.transit_known:
         difference = transit - source.transit
         if difference < 0:
             difference = -difference
-        # A timestamp that jumps (DTX, hold, a new base) is no jitter: half a second is more than a network does.
-        if 0 <= difference < 4000:
+        if 0 <= difference < source.jitter_limit:
             source.jitter += <uint32_t>difference - ((source.jitter + 8) >> 4)
     source.transit = transit
     source.transit_known = True
@@ -109,8 +116,9 @@ cdef class Source:
 
     cdef RtpSource _source
 
-    def __cinit__(self, uint32_t ssrc, uint16_t first_sequence):
+    def __cinit__(self, uint32_t ssrc, uint16_t first_sequence, *, uint32_t rate_hz=DEFAULT_RATE_HZ):
         source_start(&self._source, ssrc, first_sequence)
+        source_clock(&self._source, rate_hz)
 
     def receive(self, uint16_t sequence, arrival=None, timestamp=None):
         """Take one packet; return 0 in order, 1 old or duplicate, 2 jump (dropped), 3 restart.

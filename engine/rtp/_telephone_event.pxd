@@ -30,6 +30,7 @@ cdef struct EventKey:
     uint32_t newest             # highest timestamp heard
     uint32_t end                # furthest timestamp + duration heard
     uint16_t newest_duration
+    uint32_t carried            # units of this press that were heard under another SSRC
     int64_t heard_ns
 
 

@@ -7,6 +7,8 @@ Its laws:
   timestamp.
 - A packet whose stretch touches that of a remembered key of the same code belongs to that key. Peers move the
   timestamp inside one press; a real second press is at least a pause away.
+- Where the SSRC changes, so does the base of the timestamps, and only the duration and our own clock tell a press that
+  goes on from the next: it goes on when its duration grew by the time that passed, or when no pause fits in between.
 - A press is reported with its first packet, whichever it is; its end with the E bit, the next key (§2.5.2.3) or a
   time-out, whichever is first. What comes for it afterwards is counted and dropped.
 - Events 0 to 15 are digits (§3.2); 16 (flash) and all others are counted and dropped.
@@ -37,8 +39,11 @@ cdef enum:
     OVERTAKEN_MS = 5000
     # RFC 4733 §2.5.1.3: a segment ends at the longest duration that the field holds.
     SEGMENT = 0xFFFF
-    # ... or at the last whole packet before it, of up to 200 ms at 8 kHz.
-    SEGMENT_SLACK = 1600
+    # ... or at the last whole packet before it.
+    SEGMENT_SLACK_MS = 200
+    # How well the growth of a duration must agree with our clock to vouch for a press under another SSRC. A second press
+    # lags by its own press and pause, 80 ms at the least (Q.24); a tick is 20 ms, and so is what the network adds.
+    PACE_MS = 40
     LAST_DIGIT = 15             # D
     # How far back a key's start is dated by the duration in its first packet heard.
     BACKDATE_MS = 1000
@@ -123,14 +128,14 @@ cdef uint32_t _units(const EventReceiver* receiver, uint32_t ms) noexcept nogil:
 cdef bint _is_segment(const EventReceiver* receiver, const EventKey* key, uint32_t timestamp, bint marker) noexcept nogil:
     """Tell whether `timestamp` begins a further segment of a press that is too long for one (§2.5.1.3)."""
     cdef uint32_t since_first = timestamp - key.first
-    cdef uint32_t since_newest = timestamp - key.newest
+    cdef int64_t since_newest = <int32_t>(timestamp - key.newest)
     if key.end_seen or marker:
         return False
     if since_first and since_first % SEGMENT == 0 and since_first // SEGMENT < 16:
         return True
     return (
-        SEGMENT - SEGMENT_SLACK <= since_newest <= SEGMENT + 1
-        and key.newest_duration >= SEGMENT - _units(receiver, 1000)
+        SEGMENT - <int64_t>_units(receiver, SEGMENT_SLACK_MS) <= since_newest <= SEGMENT + 1
+        and key.newest_duration >= SEGMENT - <int64_t>_units(receiver, 1000)
     )
 
 
@@ -203,7 +208,7 @@ cdef int _remember(
     EventReceiver* receiver, uint32_t ssrc, uint32_t timestamp, uint8_t code, uint16_t duration, bint end,
     int64_t now_ns
 ) noexcept nogil:
-    """Put a new key in the place of the one heard longest ago, but never of the current one."""
+    """Put a new key in the place of the one heard longest ago, but never of one that is pressed."""
     cdef int i
     cdef int index = -1
     for i in range(EVENT_MEMORY):
@@ -227,6 +232,46 @@ cdef int _remember(
     return index
 
 
+cdef bint _goes_on(
+    const EventReceiver* receiver, uint32_t ssrc, uint8_t code, uint16_t duration, bint end, int64_t now_ns
+) noexcept nogil:
+    """Tell whether a packet with an SSRC of its own is of the press that was heard last: a transfer in mid-press.
+
+    The opposite happens as often: peers that take a new SSRC for each key (SIPp). Their next press begins with a short
+    duration, after a pause.
+    """
+    cdef const EventKey* key = &receiver.keys[receiver.current]
+    cdef int64_t silent_ns
+    cdef int64_t grown_ns
+    if receiver.current < 0 or key.code != code or key.ssrc == ssrc:
+        return False
+    silent_ns = now_ns - key.heard_ns
+    if silent_ns < <int64_t>AGAIN_MARKED_MS * NS_PER_MS:
+        # Of a press that has ended only its end may come again.
+        return not key.end_seen or (end and duration == key.newest_duration)
+    if key.end_seen or silent_ns >= <int64_t>TIMEOUT_MS * NS_PER_MS or duration < key.newest_duration:
+        return False
+    grown_ns = <int64_t>(duration - key.newest_duration) * 1000000000 // receiver.rate_hz
+    return -<int64_t>PACE_MS * NS_PER_MS <= silent_ns - grown_ns <= <int64_t>PACE_MS * NS_PER_MS
+
+
+cdef int _carry_over(
+    EventReceiver* receiver, uint32_t ssrc, uint32_t timestamp, uint8_t code, uint16_t duration, bint end,
+    int64_t now_ns
+) noexcept nogil:
+    """Go on with the current press under another SSRC; what comes late of the old one still finds its key."""
+    cdef EventKey before = receiver.keys[receiver.current]
+    cdef int index = _remember(receiver, ssrc, timestamp, code, duration, end or before.end_seen, now_ns)
+    receiver.keys[index].reported_end = before.reported_end
+    # Either the duration goes on growing, then it counts all of the segment; or the other stream began at nothing.
+    receiver.keys[index].carried = before.carried + (
+        before.newest - before.first if duration >= before.newest_duration else before.end - before.first
+    )
+    receiver.current = index
+    memset(&before, 0, sizeof(EventKey))
+    return index
+
+
 cdef int _report_start(
     EventReceiver* receiver, const EventKey* key, uint16_t duration, float level_dbm0, int64_t now_ns,
     EventReport* report
@@ -245,7 +290,7 @@ cdef int _report_end(const EventReceiver* receiver, EventKey* key, int64_t now_n
     report.kind = EVENT_END
     report.code = key.code
     report.at_ns = now_ns
-    report.duration_ms = <uint32_t>(<int64_t>(key.end - key.first) * 1000 // receiver.rate_hz)
+    report.duration_ms = <uint32_t>((<int64_t>(key.end - key.first) + key.carried) * 1000 // receiver.rate_hz)
     report.level_dbm0 = 0.0
     key.reported_end = True
     return 1
@@ -280,6 +325,8 @@ cdef int event_receive(
     level = -<float>(payload[1] & 0x3F)
     duration = <uint16_t>((payload[2] << 8) | payload[3])
     index = _find(receiver, ssrc, timestamp, marker, code, duration, now_ns)
+    if index < 0 and _goes_on(receiver, ssrc, code, duration, end, now_ns):
+        index = _carry_over(receiver, ssrc, timestamp, code, duration, end, now_ns)
     before = receiver.current
     if index >= 0:
         _stretch(&receiver.keys[index], timestamp, duration, end, now_ns)

@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+from typing_extensions import Buffer
+
+def parse(payload: Buffer, timestamp: int) -> list[tuple[int, int, bytes]] | None: ...
+def build(blocks: Sequence[tuple[int, int, Buffer]]) -> bytes: ...
