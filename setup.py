@@ -11,6 +11,11 @@ from setuptools import Extension, setup
 
 PACKAGES = ("dsp", "sip", "prompts", "engine", "benchmarks")
 TRACE = os.environ.get("PAYTONE_TRACE") == "1"  # a build for coverage of .pyx, never for release
+# A build that finds faults, never for release: PAYTONE_SANITIZE=address, undefined, thread, or address,undefined.
+# Build it into a copy of the tree; run with the runtime before all: LD_PRELOAD=$(gcc -print-file-name=libasan.so).
+SANITIZE = os.environ.get("PAYTONE_SANITIZE", "")
+# With it, PAYTONE_FUZZ=1 lets tests/fuzz/drive.py see which branches an input takes.
+FUZZ = os.environ.get("PAYTONE_FUZZ") == "1"
 # While working on one extension: PAYTONE_ONLY="dsp/_g711 engine/media" builds what starts with these.
 ONLY = tuple(os.environ.get("PAYTONE_ONLY", "").split())
 
@@ -29,6 +34,13 @@ TRACE_MACROS: list[tuple[str, str | None]] = [
 # No contraction to fused multiply-add: the golden vectors hold on x86-64 and on aarch64.
 # Wider vectors are chosen at run time (target_clones), never by -march=native.
 CFLAGS = ["-O0", "-g"] if TRACE else ["-O3", "-ffp-contract=off"]
+LDFLAGS: list[str] = []
+if SANITIZE:
+    # A fault ends the process: what goes on after a report is what nobody reads. -O1: lines and stacks stay true.
+    LDFLAGS = [f"-fsanitize={SANITIZE}"]
+    CFLAGS += [*LDFLAGS, "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"]
+if FUZZ:
+    CFLAGS.append("-fsanitize-coverage=trace-pc")
 
 
 def extensions() -> list[Extension]:
@@ -48,6 +60,7 @@ def extensions() -> list[Extension]:
             depends=declarations,
             define_macros=TRACE_MACROS if TRACE else [],
             extra_compile_args=CFLAGS,
+            extra_link_args=LDFLAGS,
         )
         ext.cython_directives = DIRECTIVES  # type: ignore[attr-defined]
         exts.append(ext)

@@ -1,0 +1,117 @@
+"""Run a fuzz target for a bounded time: `python tests/fuzz/drive.py fuzz_rtcp --seconds 60`.
+
+With atheris (`--atheris`) libFuzzer drives, guided by the coverage of the Python code. Without it, this file mutates
+the target's seeds itself; guided by the branches of the compiled kernels where these were built by gcc with
+PAYTONE_SANITIZE=address and PAYTONE_FUZZ=1 and ``coverage.c`` is preloaded (`make fuzz` does all that). A run is
+repeated by its `--seed`. An input that fails is written to the current directory, and ends the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+if __name__ == "__main__":  # run as a file, the repository is not on the path
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+__all__ = ("TARGETS", "fuzz", "mutated")
+
+TARGETS = ("fuzz_rtp", "fuzz_rtcp", "fuzz_telephone_event", "fuzz_redundancy", "fuzz_media_leg")
+INTERESTING = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 160, 192, 200, 201, 203, 207, 223, 254, 255)
+LONGEST = 4096
+
+
+def mutated(random: Random, corpus: Sequence[bytes]) -> bytes:
+    """Return a damaged copy of one of `corpus`."""
+    data = bytearray(random.choice(corpus))
+    for _ in range(1 << random.randrange(5)):
+        at = random.randrange(len(data) + 1)
+        choice = random.randrange(7)
+        if choice == 0 and at < len(data):
+            data[at] ^= 1 << random.randrange(8)
+        elif choice == 1 and at < len(data):
+            data[at] = random.choice(INTERESTING)
+        elif choice == 2:
+            data[at:at] = random.randbytes(random.randrange(1, 9))
+        elif choice == 3:
+            del data[at : at + random.randrange(1, 17)]
+        elif choice == 4:
+            other = random.choice(corpus)
+            start = random.randrange(len(other) + 1)
+            data[at : at + random.randrange(17)] = other[start : start + random.randrange(65)]
+        elif choice == 5 and at < len(data):
+            data[at] = (data[at] + random.randrange(-8, 9)) & 0xFF
+        elif choice == 6:
+            data[at:at] = data[at : at + random.randrange(1, 65)]
+    return bytes(data[:LONGEST])
+
+
+class _Coverage:
+    """The branches that the compiled kernels took, where they were built to tell."""
+
+    def __init__(self) -> None:
+        process = ctypes.CDLL(None)
+        self._known = hasattr(process, "paytone_new_edges")
+        self._process = process
+
+    def begin(self) -> None:
+        if self._known:
+            self._process.paytone_begin()
+
+    def is_new(self) -> bool:
+        return bool(self._known and self._process.paytone_new_edges())
+
+    def edges(self) -> int:
+        return int(self._process.paytone_edges()) if self._known else 0
+
+
+def fuzz(
+    one_input: Callable[[bytes], None], seeds: Sequence[bytes], *, seconds: float, seed: int
+) -> tuple[int, int, int]:
+    """Feed mutated seeds for `seconds`; return executions, inputs kept, branches. Raises what the target raises."""
+    random = Random(seed)
+    corpus = list(seeds)
+    coverage = _Coverage()
+    executions = 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        data = corpus[executions] if executions < len(seeds) else mutated(random, corpus)
+        coverage.begin()
+        try:
+            one_input(data)
+        except BaseException:
+            Path(f"fuzz-failed-{seed}.bin").write_bytes(data)
+            raise
+        executions += 1
+        if coverage.is_new():
+            corpus.append(data)
+    return executions, len(corpus), coverage.edges()
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("target", choices=TARGETS)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--atheris", action="store_true")
+    options = parser.parse_args()
+    target = importlib.import_module(f"tests.fuzz.{options.target}")
+    if options.atheris:
+        import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
+
+        atheris.instrument_all()
+        atheris.Setup([sys.argv[0], f"-max_total_time={options.seconds}", f"-seed={options.seed}"], target.one_input)
+        atheris.Fuzz()
+        return
+    executions, kept, edges = fuzz(target.one_input, target.SEEDS, seconds=options.seconds, seed=options.seed)
+    print(f"{options.target}: {executions} executions, {kept} inputs kept, {edges} branches, no fault")
+
+
+if __name__ == "__main__":
+    _main()
