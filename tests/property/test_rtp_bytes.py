@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from random import Random
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.rtp import RtpPacket
 from engine.rtp import _rtcp as rtcp
-from tests.fuzz.fuzz_rtp import one_input
+from tests.fuzz import fuzz_media_leg, fuzz_redundancy, fuzz_rtcp, fuzz_rtp, fuzz_telephone_event
+from tests.fuzz.drive import mutated
 from tests.support.rtp_peer import media_case
+
+TARGETS = (fuzz_rtp, fuzz_rtcp, fuzz_telephone_event, fuzz_redundancy)
 
 packets = st.builds(
     RtpPacket,
@@ -45,13 +52,36 @@ trains = st.lists(damaged(), max_size=30)
 @given(trains.map(lambda train: b"".join(bytes([min(len(one), 255)]) + one[:255] for one in train)))
 @settings(deadline=None, max_examples=120)
 def test_damaged_packets_break_nothing(data: bytes) -> None:
-    one_input(data)
+    fuzz_rtp.one_input(data)
+
+
+@given(reports, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6))
+@settings(deadline=None, max_examples=200)
+def test_damaged_reports_break_nothing(report: bytes, damage: list[tuple[int, int]]) -> None:
+    data = bytearray(report)
+    for at, value in damage:
+        data[at % len(data)] = value
+    fuzz_rtcp.one_input(bytes(data))
 
 
 @given(st.binary(max_size=300))
 @settings(deadline=None, max_examples=120)
 def test_random_bytes_break_nothing(data: bytes) -> None:
-    one_input(data)
+    for target in TARGETS:
+        target.one_input(data)
+
+
+@pytest.mark.parametrize("target", [*TARGETS, fuzz_media_leg], ids=lambda target: target.__name__.rpartition(".")[2])
+def test_every_fuzz_target_takes_its_seeds(target: Any) -> None:
+    for seed in target.SEEDS:
+        target.one_input(seed)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.__name__.rpartition(".")[2])
+def test_damaged_seeds_break_nothing(target: Any) -> None:
+    random = Random(1)
+    for _ in range(300):
+        target.one_input(mutated(random, target.SEEDS))
 
 
 @given(trains)

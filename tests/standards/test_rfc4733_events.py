@@ -7,7 +7,7 @@ payload types, re-INVITE, first packet of a call) are in tests/unit/engine/media
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -298,15 +298,71 @@ def test_quick_equal_keys_at_another_clock_are_two(rate_hz: int) -> None:
     assert heard(train, rate_hz=rate_hz)[0] == [5, 5]
 
 
+def moved(train: list[Arrival], *, at: int, ssrc: int, timestamp: int = 0) -> list[Arrival]:
+    """From packet `at` on, another SSRC and base of timestamps."""
+    out = []
+    for n, arrival in enumerate(train):
+        got = RtpPacket.parse(arrival.wire)
+        if n >= at:
+            got = replace(got, ssrc=ssrc, timestamp=(got.timestamp + timestamp) & 0xFFFFFFFF)
+        out.append(Arrival(arrival.at_ms, got.to_bytes()))
+    return out
+
+
+@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("timestamp", [0, 1, 160, 777777, 0x80000000, 0xFFFFFF00])
+def test_a_press_whose_ssrc_changes_at_any_packet_is_one_key(at: int, timestamp: int) -> None:
+    started, ended, _ = heard(moved(key(0, 5, 1000), at=at, ssrc=9, timestamp=timestamp))
+    assert (started, ended) == ([5], [5])
+
+
+@pytest.mark.parametrize("lost", range(1, 5))
+def test_a_change_of_ssrc_survives_the_loss_of_the_packets_around_it(lost: int) -> None:
+    train = moved(key(0, 5, 1000, on_ms=300), at=7, ssrc=9, timestamp=4321)
+    for first in range(1, 12):
+        started, ended, _ = heard(train[:first] + train[first + lost :])
+        assert (started, ended) == ([5], [5]), f"{lost} lost from {first}"
+
+
+def test_an_ssrc_that_changes_with_every_packet_of_a_press_is_one_key() -> None:
+    train = key(0, 5, 1000, on_ms=400)
+    for at in range(1, len(train)):
+        train = moved(train, at=at, ssrc=SSRC + at, timestamp=at * 1000)
+    assert heard(train)[:2] == ([5], [5])
+
+
+@pytest.mark.parametrize("ends", [0, 1, 3])
+@pytest.mark.parametrize("pause_ms", [40, 60, 100, 400])
+def test_two_presses_with_an_ssrc_each_are_two(ends: int, pause_ms: int) -> None:
+    train = key(0, 5, 1000, on_ms=80, ends=min(ends, pause_ms // 20))
+    again = 80 + pause_ms
+    train += key(again, 5, 1000 + again * 8, on_ms=80, ends=ends, ssrc=9)
+    assert heard(train)[:2] == ([5, 5], [5, 5])
+
+
+def test_another_key_with_another_ssrc_is_another_key() -> None:
+    train = key(0, 5, 1000, on_ms=80, ends=0) + key(80, 6, 1000, on_ms=80, ssrc=9)
+    assert heard(train)[:2] == ([5, 6], [5, 6])
+
+
+def test_late_packets_of_the_old_ssrc_add_no_key() -> None:
+    train = moved(key(0, 5, 1000, on_ms=200), at=5, ssrc=9, timestamp=50000)
+    late = [Arrival(arrival.at_ms + 110, arrival.wire) for arrival in train[:5]]
+    assert heard(train + late)[:2] == ([5], [5])
+
+
 def test_equal_keys_forty_milliseconds_apart_are_two_though_all_their_ends_are_lost() -> None:
     train = key(0, 5, 1000, on_ms=40, ends=0) + key(80, 5, 1000 + 80 * 8, on_ms=40, ends=0)
     assert heard(train)[:2] == ([5, 5], [5, 5])
 
 
-def test_the_level_is_reported_in_dbm0() -> None:
-    receiver = TelephoneEventReceiver()
-    ((_, _, _, _, level),) = receiver.receive(SSRC, 1, True, bytes([5, 0x40 | 36, 0, 160]), 1.0)
-    assert level == -36.0
+@pytest.mark.parametrize("volume", range(64))
+def test_the_level_is_reported_in_dbm0(volume: int) -> None:
+    # §2.3: 0 to -63 dBm0; the R bit beside it means nothing. Levels that §2.3.3 has refused by a gateway are heard.
+    for reserved in (0, 0x40):
+        receiver = TelephoneEventReceiver()
+        ((_, _, _, _, level),) = receiver.receive(SSRC, 1, True, bytes([5, reserved | volume, 0, 160]), 1.0)
+        assert level == -volume
 
 
 def test_the_start_is_dated_back_by_the_duration_in_the_first_packet_heard() -> None:
@@ -339,6 +395,48 @@ def test_a_sent_key_longer_than_the_duration_field_is_segmented() -> None:
     assert [marker for marker, _, _ in packets].count(True) == 1
     assert all(payload[1] >> 7 == 0 for _, at, payload in packets if at == 0)
     assert int.from_bytes(packets[-1][2][2:], "big") == 100_000 - 0xFFFF
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+@pytest.mark.parametrize("seconds", [0.04, 1.36, 1.3653125, 2.73, 8.19, 8.2, 20.0])
+def test_a_sent_key_is_whole_at_every_clock(rate_hz: int, seconds: float) -> None:
+    units, first = round(seconds * rate_hz), 0xFFFF0000
+    packets = sender_packets(7, first, units, step=rate_hz // 50)
+    segments: dict[int, list[int]] = {}
+    for _, at, payload in packets:
+        segments.setdefault((at - first) & 0xFFFFFFFF, []).append(int.from_bytes(payload[2:], "big"))
+    starts = sorted(segments)
+    # §2.5.1.3: each begins where the one before ends, and that one was reported whole.
+    assert starts == [n * 0xFFFF for n in range(len(starts))]
+    assert all(segments[start][-1] == 0xFFFF for start in starts[:-1])
+    assert starts[-1] + segments[starts[-1]][-1] == units
+    assert all(durations == sorted(durations) for durations in segments.values())
+    # §2.5.1.4: the end three times, and nowhere before.
+    assert [payload[1] >> 7 for _, _, payload in packets] == [0] * (len(packets) - 3) + [1, 1, 1]
+    assert [marker for marker, _, _ in packets] == [True] + [False] * (len(packets) - 1)
+    assert len({payload for _, _, payload in packets[-3:]}) == 1
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+@pytest.mark.parametrize("seconds", [1.3, 1.37, 9.0, 30.0])
+def test_a_long_key_of_our_sender_is_heard_as_one_at_every_clock(rate_hz: int, seconds: float) -> None:
+    train = [
+        Arrival(
+            20 * i,
+            RtpPacket(
+                payload_type=PT, marker=marker, sequence=i & 0xFFFF, timestamp=at, ssrc=SSRC, payload=payload
+            ).to_bytes(),
+        )
+        for i, (marker, at, payload) in enumerate(
+            sender_packets(5, 0xFFFFF000, round(seconds * rate_hz), step=rate_hz // 50)
+        )
+    ]
+    assert heard(train, rate_hz=rate_hz)[:2] == ([5], [5])
+    # Five packets in a row are lost at each seam of two segments, and the marker with the first packet.
+    times = [RtpPacket.parse(arrival.wire).timestamp for arrival in train]
+    seams = [n for n in range(1, len(times)) if times[n] != times[n - 1]]
+    kept = [one for n, one in enumerate(train) if n and not any(seam - 2 <= n <= seam + 2 for seam in seams)]
+    assert heard(kept, rate_hz=rate_hz)[:2] == ([5], [5])
 
 
 def test_a_sender_refuses_what_is_no_digit() -> None:
