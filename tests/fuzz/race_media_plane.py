@@ -1,8 +1,8 @@
 """Drive a media plane from Python while its clocks run, for a build with PAYTONE_SANITIZE=thread (`make sanitize`).
 
 Every command that the plane takes is given, and every figure read, while the threads tick: legs come and go, talk,
-play, key, are configured anew, asked for their figures and closed. Ends with an error where a call does not go as it should;
-what two threads do to each other's memory is for the sanitizer to say.
+play, key, are configured anew, asked for their figures and closed. Ends with an error where calls do not go on; what
+two threads do to each other's memory is for the sanitizer to say.
 """
 
 from __future__ import annotations
