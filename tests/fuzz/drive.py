@@ -12,6 +12,7 @@ import argparse
 import ctypes
 import importlib
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,14 +102,19 @@ def _main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--atheris", action="store_true")
     options = parser.parse_args()
-    target = importlib.import_module(f"tests.fuzz.{options.target}")
     if options.atheris:
         import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-        atheris.instrument_all()
-        atheris.Setup([sys.argv[0], f"-max_total_time={options.seconds}", f"-seed={options.seed}"], target.one_input)
-        atheris.Fuzz()
+        with atheris.instrument_imports(include=["engine", "tests"]):
+            target = importlib.import_module(f"tests.fuzz.{options.target}")
+        with tempfile.TemporaryDirectory() as corpus:
+            for n, data in enumerate(target.SEEDS):
+                (Path(corpus) / str(n)).write_bytes(data)
+            bounds = [f"-max_total_time={options.seconds}", f"-seed={options.seed}"]
+            atheris.Setup([sys.argv[0], *bounds, corpus], target.one_input)
+            atheris.Fuzz()
         return
+    target = importlib.import_module(f"tests.fuzz.{options.target}")
     executions, kept, edges = fuzz(target.one_input, target.SEEDS, seconds=options.seconds, seed=options.seed)
     print(f"{options.target}: {executions} executions, {kept} inputs kept, {edges} branches, no fault")
 

@@ -206,6 +206,22 @@ def test_a_press_of_twenty_seconds_in_segments_is_one_key(segment: int, lost_at_
     assert heard(train)[:2] == ([0], [0])
 
 
+@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+@pytest.mark.parametrize("lost_before_the_seam", [0, 1, 4])
+def test_segments_of_whole_packets_are_one_key_at_every_clock(rate_hz: int, lost_before_the_seam: int) -> None:
+    # A peer that breaks the press at the last whole packet of 50 ms that the field holds, and its last ones are lost.
+    step = rate_hz // 20
+    segment = 0xFFFF // step * step
+    train = []
+    for i in range(8 * segment // step // 3):
+        n, elapsed = divmod(i * step, segment)
+        duration = elapsed + step
+        if duration <= segment - lost_before_the_seam * step:
+            train.append(packet(50 * i, 0, 1000 + n * segment, duration, marker=i == 0))
+    assert len({RtpPacket.parse(arrival.wire).timestamp for arrival in train}) == 3
+    assert heard(train, rate_hz=rate_hz)[:2] == ([0], [0])
+
+
 def test_our_own_sender_of_a_long_press_is_heard_as_one_key() -> None:
     train = [
         Arrival(
