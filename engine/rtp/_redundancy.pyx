@@ -1,4 +1,4 @@
-"""Redundant data in one RTP payload (RFC 2198): audio, and telephone-events as RFC 4733 §2.6 recommends them.
+"""Redundant data in one RTP payload (RFC 2198): audio, and telephone-events as RFC 4733 §2.6.2 recommends them.
 
 A payload is a list of headers and the blocks in the same order, the oldest first. A block says its payload type and how
 much earlier than the packet it was; the primary, last, has neither offset nor length. The kernel cuts a payload into

@@ -240,10 +240,13 @@ cdef bint _goes_on(
     The opposite happens as often: peers that take a new SSRC for each key (SIPp). Their next press begins with a short
     duration, after a pause.
     """
-    cdef const EventKey* key = &receiver.keys[receiver.current]
+    cdef const EventKey* key
     cdef int64_t silent_ns
     cdef int64_t grown_ns
-    if receiver.current < 0 or key.code != code or key.ssrc == ssrc:
+    if receiver.current < 0:
+        return False
+    key = &receiver.keys[receiver.current]
+    if key.code != code or key.ssrc == ssrc:
         return False
     silent_ns = now_ns - key.heard_ns
     if silent_ns < <int64_t>AGAIN_MARKED_MS * NS_PER_MS:

@@ -1,4 +1,4 @@
-"""RFC 2198: §3 headers, §4 blocks that cannot be; with telephone-events as RFC 4733 §2.6 and §2.7 use it."""
+"""RFC 2198: §3 headers, §4 blocks that cannot be; with telephone-events as RFC 4733 §2.6.2 uses it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_key_that_every_packet_repeats_is_one_key() -> None:
 
 @pytest.mark.parametrize("survivor", range(5))
 def test_of_five_keys_one_packet_with_redundancy_is_enough(survivor: int) -> None:
-    # RFC 4733 §2.7's sender: each packet of a key carries the four keys before it.
+    # RFC 4733 §2.6.2: each packet of a key carries the four keys before it.
     codes = [9, 1, 1, 0, 5]
     packets = []
     for n in range(5):

@@ -374,7 +374,7 @@ def test_equal_keys_forty_milliseconds_apart_are_two_though_all_their_ends_are_l
 
 @pytest.mark.parametrize("volume", range(64))
 def test_the_level_is_reported_in_dbm0(volume: int) -> None:
-    # §2.3: 0 to -63 dBm0; the R bit beside it means nothing. Levels that §2.3.3 has refused by a gateway are heard.
+    # §2.3: 0 to -63 dBm0; the R bit beside it means nothing.
     for reserved in (0, 0x40):
         receiver = TelephoneEventReceiver()
         ((_, _, _, _, level),) = receiver.receive(SSRC, 1, True, bytes([5, reserved | volume, 0, 160]), 1.0)
