@@ -7,9 +7,8 @@ from libc.string cimport memcpy, memset
 
 from engine.media._leg cimport N_DROPS, TAP_FRAMES, TICK_SAMPLES, ClipRef, LegState, Playlist
 from engine.media._ring cimport ring_free, ring_init, ring_pop
+from engine.rtp._burst cimport BurstSummary, burst_summary
 from engine.rtp._codec cimport codec_wipe
-from engine.rtp._jitter cimport jitter_depth
-from engine.rtp._source cimport source_lost
 
 
 @cython.final
@@ -38,6 +37,7 @@ cdef class LegCore:
         self.state.sequence &= 0x7FFF
         self.state.marker = True
         self.state.mask_key = -1
+        self.state.round_trip_ns = -1
         if record:
             if not ring_init(&self.state.tap, TAP_FRAMES, TICK_SAMPLES * 2):
                 raise MemoryError
@@ -82,17 +82,22 @@ cdef class LegCore:
         """Return a snapshot of the counters; each is whole, together they may be a tick apart."""
         cdef LegState* leg = self.state
         cdef int i
+        cdef BurstSummary bursts
+        burst_summary(&leg.bursts, max(<int32_t>1, leg.config.packet // 8), &bursts)
         return {
+            "loss_share": bursts.loss_share,
+            "burst_ratio": bursts.burst_ratio,
+            "round_trip_ms": leg.round_trip_ns / 1e6 if leg.round_trip_ns >= 0 else None,
             "packets_in": leg.counters.packets_in,
             "octets_in": leg.counters.octets_in,
             "packets_out": leg.counters.packets_out,
             "octets_out": leg.counters.octets_out,
             "send_failed": leg.counters.send_failed,
-            "lost": source_lost(&leg.source),
+            "lost": leg.counters.lost,
             "late": leg.jitter.late,
             "duplicate": leg.jitter.duplicate,
             "jitter_ms": (leg.source.jitter >> 4) / 8.0,
-            "delay_ms": jitter_depth(&leg.jitter) / 8.0,
+            "delay_ms": leg.counters.delay / 8.0,
             "missing_samples": leg.jitter.missing_samples,
             "underruns": leg.jitter.underruns,
             "resyncs": leg.jitter.resync,

@@ -8,7 +8,9 @@ from dsp._oscillator cimport ToneGenState
 from engine.media._recorder cimport RecorderTap
 from engine.media._ring cimport Ring, ring_push
 from engine.media._system cimport Address, Batch
+from engine.rtp._burst cimport BurstMeter
 from engine.rtp._codec cimport CodecState
+from engine.rtp._collision cimport CollisionGuard
 from engine.rtp._event_sender cimport EventSender
 from engine.rtp._jitter cimport JITTER_TICK, JitterBuffer
 from engine.rtp._playout cimport PlayoutState
@@ -122,6 +124,7 @@ cdef struct LegConfig:
     bint sending
     bint receiving
     bint rtcp_mux               # RFC 5761: RTCP goes over the RTP port
+    bint extended_reports       # RFC 3611 VoIP metrics are wanted
     SrtpState* srtp
     uint64_t serial             # by which Python learns that this is in force, and what was before is not
     int64_t timeout_ns          # 0: never
@@ -149,6 +152,8 @@ cdef struct LegCounters:
     int64_t peer_lost
     uint32_t peer_jitter
     bint peer_bye
+    int64_t lost                # of source_lost, as it was at the last packet: read from outside as a whole
+    int32_t delay               # samples in the jitter buffer
 
 
 cdef struct LegState:
@@ -193,6 +198,7 @@ cdef struct LegState:
     Address latched
     RtpSource source
     LegCounters counters
+    BurstMeter bursts
     LegConfig config
 
     # Hearing.
@@ -200,6 +206,7 @@ cdef struct LegState:
     bint is_rtcp_latched
     bint unreachable_reported
     uint32_t candidate_ssrc
+    CollisionGuard collisions
     int64_t event_packet_ns     # when the last telephone-event came
     uint32_t rtp_timestamp      # last one received, and the sample that it stands for
     int64_t rtp_units

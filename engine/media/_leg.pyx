@@ -15,6 +15,7 @@ from engine.media._digits cimport leg_digit, leg_digit_end
 from engine.media._peer cimport same_address
 from engine.media._receive cimport receive_rtcp, receive_rtp
 from engine.media._speak cimport speak_recode
+from engine.rtp._burst cimport burst_start
 from engine.rtp._codec cimport codec_init
 from engine.rtp._jitter cimport JITTER_AGAIN, JITTER_HELD, JitterFrame, jitter_depth, jitter_get, jitter_init
 from engine.rtp._playout cimport playout_frame, playout_init, playout_restart, playout_take
@@ -127,6 +128,7 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
     if leg.is_listened_to:
         playout_take(&leg.playout, samples)
         bridge_offer(leg, samples)
+    leg.counters.delay = jitter_depth(&leg.jitter)
     memset(samples, 0, sizeof(samples))
     if (
         leg.config.receiving
@@ -152,6 +154,7 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
         jitter_init(&leg.jitter)
         codec_init(&leg.codec)
         playout_init(&leg.playout)
+        burst_start(&leg.bursts)
         dtmf_init(&leg.detector, &context.detector_params)
         leg.detector_samples = 0
         leg.round_trip_ns = -1

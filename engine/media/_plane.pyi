@@ -26,6 +26,7 @@ class ClockThread:
         sending: bool,
         receiving: bool,
         rtcp_mux: bool,
+        extended_reports: bool,
         timeout_ms: int,
         srtp: SrtpCore | None,
         opus: OpusPair | None,

@@ -158,6 +158,7 @@ cdef class ClockThread:
         bint sending,
         bint receiving,
         bint rtcp_mux,
+        bint extended_reports,
         int64_t timeout_ms,
         SrtpCore srtp,
         OpusPair opus,
@@ -179,6 +180,7 @@ cdef class ClockThread:
         config.sending = sending
         config.receiving = receiving
         config.rtcp_mux = rtcp_mux
+        config.extended_reports = extended_reports
         config.srtp = &srtp.state if srtp is not None else NULL
         config.serial = serial
         config.units = codec_timestamp_divisor(codec)

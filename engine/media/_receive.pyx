@@ -7,7 +7,7 @@ is counted by its cause and dropped.
 Nothing here allocates, waits or touches a Python object.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from dsp._dtmf cimport dtmf_init
@@ -16,6 +16,7 @@ from engine.media._leg cimport (
     CARRIES_COMFORT_NOISE,
     CARRIES_EVENT,
     CARRIES_NOTHING,
+    CARRIES_REDUNDANCY,
     DROP_AUTHENTICATION,
     DROP_EVENT,
     DROP_JUMP,
@@ -38,7 +39,7 @@ from engine.media._leg cimport (
     TickContext,
 )
 from engine.media._peer cimport follow_source, from_our_peer, rtcp_from_our_peer, same_address
-from engine.media._report cimport leg_new_ssrc
+from engine.media._report cimport leg_new_ssrc, ntp_fraction, ntp_seconds
 from engine.media._system cimport (
     BATCH,
     Address,
@@ -47,10 +48,13 @@ from engine.media._system cimport (
     batch_length,
     batch_receive,
     batch_wipe,
+    realtime_ns,
 )
 from engine.media._transmit cimport take_socket_errors
+from engine.rtp._burst cimport burst_discarded, burst_lost, burst_received
 from engine.rtp._codec cimport codec_decode, codec_reset_decoder, codec_samples, codec_timestamp_divisor
-from engine.rtp._jitter cimport JITTER_JUMP, JITTER_OVERFLOW, JitterVerdict, jitter_put
+from engine.rtp._collision cimport COLLISION_NEW, collision_check
+from engine.rtp._jitter cimport JITTER_JUMP, JITTER_LATE, JITTER_OVERFLOW, JitterVerdict, jitter_put
 from engine.rtp._packet cimport (
     PACKET_OK,
     PACKET_RTCP,
@@ -60,8 +64,17 @@ from engine.rtp._packet cimport (
     rtp_parse,
 )
 from engine.rtp._playout cimport playout_noise, playout_restart
-from engine.rtp._rtcp cimport RtcpSummary, rtcp_parse
-from engine.rtp._source cimport SEQUENCE_JUMP, SEQUENCE_OLD, SequenceVerdict, source_arrival, source_sequence
+from engine.rtp._redundancy cimport REDUNDANCY_MAX_BLOCKS, RedundantBlock, redundancy_parse
+from engine.rtp._rtcp cimport RtcpSummary, ntp_middle, rtcp_is_leaving, rtcp_parse, rtcp_round_trip
+from engine.rtp._source cimport (
+    SEQUENCE_JUMP,
+    SEQUENCE_OK,
+    SEQUENCE_OLD,
+    SequenceVerdict,
+    source_arrival,
+    source_lost,
+    source_sequence,
+)
 from engine.rtp._srtp cimport SRTP_REPLAY, srtcp_unprotect_packet, srtp_unprotect_packet
 from engine.rtp._telephone_event cimport (
     EVENT_REPORTS,
@@ -75,7 +88,6 @@ cdef enum:
     # At most 64 packets of a leg in a tick: a flood at one leg makes no other late. The kernel drops the rest.
     MAX_BATCHES = 4
     MAX_SAMPLES = 1920          # 240 ms
-    MAX_COLLISIONS = 8          # SSRCs that a leg changes: a peer that sends our own back would change it for ever
 
 cdef int64_t EVENT_MEMORY_NS = 60000000000  # MEMORY_MS of engine.rtp._telephone_event
 
@@ -114,6 +126,7 @@ cdef void _telephone_event(
     # Events share the sequence numbers of the audio (RFC 4733 §2.2), where they share its SSRC.
     if leg.source.valid and leg.source.ssrc == header.ssrc:
         source_sequence(&leg.source, header.sequence)
+        leg.counters.lost = source_lost(&leg.source)
     if leg.events.malformed + leg.events.no_digit != refused:
         leg.counters.dropped[DROP_EVENT] += 1
         return
@@ -140,6 +153,7 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
     cdef SequenceVerdict sequence
     cdef uint32_t timestamp
     cdef uint64_t changes = leg.counters.ssrc_changes
+    cdef uint32_t missed
     cdef int32_t n
     if not follow_source(leg, header, now_ns):
         leg.counters.dropped[DROP_SSRC] += 1
@@ -147,12 +161,18 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
     if leg.counters.ssrc_changes != changes:
         codec_reset_decoder(&leg.codec, carries)
         playout_restart(&leg.playout)
+    missed = <uint16_t>(header.sequence - leg.source.max_sequence)
     sequence = source_sequence(&leg.source, header.sequence)
     if sequence == SEQUENCE_JUMP:
         leg.counters.dropped[DROP_SEQUENCE] += 1
         return
     if header.payload_length == 0:
         return  # it keeps a NAT open
+    if sequence == SEQUENCE_OK:
+        if missed > 1:
+            burst_lost(&leg.bursts, missed - 1)
+        burst_received(&leg.bursts)
+    leg.counters.lost = source_lost(&leg.source)
     if carries == CARRIES_COMFORT_NOISE:
         # RFC 3389: it fills a pause. To the detector a pause is one; who listens hears the noise.
         playout_noise(&leg.playout, payload, header.payload_length)
@@ -170,7 +190,35 @@ cdef void _audio(LegState* leg, const RtpHeader* header, const uint8_t* payload,
         leg.counters.dropped[DROP_JUMP] += 1
     elif verdict == JITTER_OVERFLOW:
         leg.counters.dropped[DROP_OVERFLOW] += 1
+    elif verdict == JITTER_LATE:
+        burst_discarded(&leg.bursts, 1)
     memset(samples, 0, n * sizeof(int16_t))
+
+
+cdef void _redundant(
+    LegState* leg, TickContext* context, const RtpHeader* header, const uint8_t* payload, int64_t now_ns
+) noexcept nogil:
+    """Take a packet of RFC 2198: every block of a telephone-event, the older first; of audio the newest only."""
+    cdef RedundantBlock blocks[REDUNDANCY_MAX_BLOCKS]
+    cdef RtpHeader inner
+    cdef int n = redundancy_parse(payload, header.payload_length, header.timestamp, blocks)
+    cdef int i
+    cdef int32_t carries
+    if n == 0:
+        leg.counters.dropped[DROP_PAYLOAD] += 1
+    for i in range(n):
+        carries = leg.config.carries[blocks[i].payload_type]
+        inner = header[0]
+        inner.timestamp = blocks[i].timestamp
+        inner.payload_type = blocks[i].payload_type
+        inner.payload_length = blocks[i].length
+        if carries == CARRIES_EVENT and blocks[i].length:
+            _telephone_event(leg, context, &inner, payload + blocks[i].offset, blocks[i].length, now_ns)
+        elif blocks[i].primary and carries != CARRIES_EVENT and carries != CARRIES_REDUNDANCY:
+            if carries == CARRIES_NOTHING:
+                leg.counters.dropped[DROP_PAYLOAD_TYPE] += 1
+            else:
+                _audio(leg, &inner, payload + blocks[i].offset, carries, now_ns)
 
 
 cdef void _refused(LegState* leg, int fault) noexcept nogil:
@@ -180,6 +228,8 @@ cdef void _refused(LegState* leg, int fault) noexcept nogil:
 
 cdef void _rtcp(LegState* leg, uint8_t* data, int n, const Address* source, int64_t now_ns) noexcept nogil:
     cdef RtcpSummary summary
+    cdef int64_t wall_ns
+    cdef int64_t round_trip_ns
     if not rtcp_from_our_peer(leg, source):
         leg.counters.dropped[DROP_SOURCE] += 1
         return
@@ -196,7 +246,8 @@ cdef void _rtcp(LegState* leg, uint8_t* data, int n, const Address* source, int6
         leg.latched_rtcp = source[0]
         leg.is_rtcp_latched = True
     leg.counters.rtcp_in += 1
-    leg.counters.peer_bye = leg.counters.peer_bye or summary.bye
+    if summary.bye and (not leg.source.valid or rtcp_is_leaving(&summary, leg.source.ssrc)):
+        leg.counters.peer_bye = True
     if summary.has_sender_info and leg.source.valid and summary.ssrc == leg.source.ssrc:
         # RFC 3550 §6.4.1, LSR: the middle 32 of the 64 bits.
         leg.last_sr = (summary.sender.ntp_seconds << 16) | (summary.sender.ntp_fraction >> 16)
@@ -205,6 +256,14 @@ cdef void _rtcp(LegState* leg, uint8_t* data, int n, const Address* source, int6
         leg.counters.peer_fraction_lost = summary.reception.fraction_lost
         leg.counters.peer_lost = summary.reception.lost
         leg.counters.peer_jitter = summary.reception.jitter
+        wall_ns = realtime_ns()
+        round_trip_ns = rtcp_round_trip(
+            ntp_middle(ntp_seconds(wall_ns), ntp_fraction(wall_ns)),
+            summary.reception.last_sr,
+            summary.reception.delay_since_sr,
+        )
+        if round_trip_ns >= 0:
+            leg.round_trip_ns = round_trip_ns
 
 
 cdef void _datagram(
@@ -240,9 +299,11 @@ cdef void _datagram(
         leg.counters.dropped[DROP_SOURCE] += 1
         return
     if header.ssrc == leg.ssrc:
-        # RFC 3550 §8.2: two of the same, or our own packets that come back.
+        # Two of the same, or our own packets that come back (RFC 3550 §8.2).
         leg.counters.dropped[DROP_OWN_SSRC] += 1
-        if leg.counters.ssrc_collisions < MAX_COLLISIONS:
+        if collision_check(
+            &leg.collisions, leg.ssrc, header.ssrc, <const uint8_t*>source, sizeof(Address), now_ns
+        ) == COLLISION_NEW:
             leg_new_ssrc(leg, context, now_ns)
         return
     leg.heard_ns = now_ns
@@ -254,6 +315,8 @@ cdef void _datagram(
         leg.counters.dropped[DROP_NOT_RECEIVING] += 1
     elif carries == CARRIES_EVENT:
         _telephone_event(leg, context, &header, data + header.payload_offset, header.payload_length, now_ns)
+    elif carries == CARRIES_REDUNDANCY:
+        _redundant(leg, context, &header, data + header.payload_offset, now_ns)
     else:
         _audio(leg, &header, data + header.payload_offset, carries, now_ns)
 

@@ -21,6 +21,7 @@ from engine.media.statistics import DROP_CAUSES, LegStatistics
 from engine.rtp._opus import OpusPair
 from engine.rtp._srtp import SrtpCore
 from engine.rtp.codec import SUPPORTED, CodecKind, codec_named, make_opus, why_unavailable
+from engine.rtp.quality import opinion_score, r_factor
 from engine.rtp.srtp import SrtpKeysPair
 from prompts.clip import Clip
 
@@ -105,6 +106,7 @@ class Leg:
         sending: bool = True,
         receiving: bool = True,
         rtcp_mux: bool = False,
+        extended_reports: bool = False,
         srtp: SrtpKeysPair | None = None,
         rtp_timeout_ms: int = RTP_TIMEOUT_MS,
     ) -> None:
@@ -117,6 +119,7 @@ class Leg:
         With `srtp` RTP and RTCP are protected both ways (RFC 3711), and nothing unprotected is taken or sent; the same
         keys again leave the session as it is, others begin a new one.
         With `rtcp_mux` RTCP goes to the peer's RTP port (RFC 5761), and is taken from there in any case.
+        With `extended_reports` RTCP tells the VoIP metrics of RFC 3611 too.
         `rtp_timeout_ms` of 0 never reports silence. Raises MediaError for what cannot be meant.
         """
         self._check_open()
@@ -159,6 +162,7 @@ class Leg:
             sending=sending and port != 0 and not address.is_unspecified,
             receiving=receiving,
             rtcp_mux=rtcp_mux,
+            extended_reports=extended_reports,
             timeout_ms=rtp_timeout_ms,
             srtp=core,
             opus=self._opus_for(carries),
@@ -371,8 +375,14 @@ class Leg:
         """Return a snapshot; after `close` the last one."""
         counters = self._core.counters()
         dropped = counters.pop("dropped")
+        r = r_factor(
+            "PCMU",
+            loss=counters["loss_share"],
+            burst_ratio=counters["burst_ratio"],
+            delay_ms=counters["delay_ms"] + (counters["round_trip_ms"] or 0.0) / 2.0,
+        )
         causes = {cause: n for cause, n in zip(DROP_CAUSES, dropped, strict=True) if n}
-        return LegStatistics(discarded_by_cause=causes, **counters)
+        return LegStatistics(discarded_by_cause=causes, r_factor=r, mos=opinion_score(r), **counters)
 
     def close(self) -> None:
         """Send RTCP BYE and let go of everything; LegClosed follows. Safe to call twice."""

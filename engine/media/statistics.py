@@ -89,5 +89,15 @@ class LegStatistics:
     peer_lost: int
     peer_jitter_ms: float
     peer_bye: bool
+    loss_share: float
+    "Packets lost or too late, by those expected: 0 to 1."
+    burst_ratio: float
+    "ITU-T G.107 §7.4: 1 for random loss, more where losses come together."
+    round_trip_ms: float | None
+    "By the peer's last report (RFC 3550 §6.4.1); None while it has told nothing."
+    r_factor: float
+    "ITU-T G.107, 0 to 100: how what we hear sounds, with our part of the delay and half the round trip."
+    mos: float
+    "Its mean opinion score, 1 to 4.5 (G.107 Annex B)."
     discarded_by_cause: Mapping[str, int]
     "Packets dropped, by `DROP_CAUSES`; causes that did not arise are left out."
