@@ -223,7 +223,7 @@ def through_mask(made: Recording, fill: MaskFill, *, marked: bool = False, told:
                 elif shown >= 0:
                     mask.mark(max(0, shown), max(shown, event.start, event.end or 0))
                     shown = -1
-        if gone and told and hasattr(mask,"concealed"):
+        if gone and told:
             mask.concealed(at, at + FRAME)
         parts.append(mask.process(piece))
     return np.concatenate([*parts, mask.flush()])[DELAY_SAMPLES:]
@@ -337,8 +337,9 @@ def examine(made: Recording, attack: Attack, receivers: Receivers | None, rng: n
     tally = Tally(keys=len(made.keys))
     silence = through_mask(made, MaskFill.SILENCE, **how)
     tone = through_mask(made, MaskFill.TONE, **how)
+    arrived = ~np.repeat(made.lost, FRAME)  # what was made up for a key that did not come is none of it
     for key in made.keys:
-        tally.left += bool(silence[key.start : key.end].any())
+        tally.left += bool(silence[key.start : key.end][arrived[key.start : key.end]].any())
         heard = False
         for n in WINDOWS:
             found = attack.guess(silence, key, n)

@@ -17,14 +17,21 @@ cdef struct MaskState:
     # The line, by position modulo MASK_RING, and which of its samples must not be heard.
     int16_t[1024] line
     uint8_t[1024] secret
-    int64_t secret_to  # whatever comes before this position is secret
+    int64_t[2] secret_to  # whatever comes before this position is secret, by kind
     int64_t off  # where masking was switched off
     # Marks from outside.
     int64_t mark_from
     int64_t mark_to
     int mark_open
+    int holding  # everything that comes in is secret
+    # The last loss: from, to; nothing before the first.
+    int64_t made_from
+    int64_t made_to
+    int edge_before  # what came right before it is still to be looked at
+    int edge_behind
     # Output stage.
     int64_t masked_to
+    int64_t begun  # where this masked stretch began
     int fade  # 0: flat tone only; MASK_FADE: audio only
     int rising
     double tone_re
@@ -58,3 +65,7 @@ cdef void mask_enable(MaskState* state, int on) noexcept nogil
 cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, int n) noexcept nogil
 # Something else knows of a key from position `start` to `end`; -1: not ended yet.
 cdef void mask_mark(MaskState* state, int64_t start, int64_t end) noexcept nogil
+# Samples from `start` to `end`, about to be taken, were made up in place of lost ones. Told before them.
+cdef void mask_concealed(MaskState* state, int64_t start, int64_t end) noexcept nogil
+# Replace everything: from what has not left yet, to what comes in before it is switched off.
+cdef void mask_hold(MaskState* state, int on) noexcept nogil

@@ -9,7 +9,7 @@ their energy two tones explain, how steadily their phases advance, and how littl
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport atan2, cos, fabs, sin, sqrt
-from libc.stdint cimport int16_t, int64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memmove, memset
 
 from dsp._tonefit cimport BIN_OMEGA, TONE_BINS, TONE_BLOCK, TONE_DELAY, TONE_HISTORY, tone_block
@@ -28,12 +28,21 @@ cdef double TONE_STEP_IM = sin(2 * PI * FLAT_TONE_HZ / 8000)
 cdef int64_t NEVER = 0x7FFFFFFFFFFFFFFF
 cdef enum:
     FRAME = 80
+    # What a sample in the line is, when it must not be heard.
+    KEY = 1
+    SPLINTER = 2  # beside a loss; a stretch of nothing else may be shorter than MASK_LEAST
     HOP = 40
     RING_MASK = MASK_RING - 1
     FRAME_MASK = MASK_FRAMES - 1
-    RULES = 4
+    RULES = 6
+    LOSS_RULES = 3
     HOLD_FRAMES = 8  # 40 ms: an echo or what follows a dropout still belongs to the key
     BACK_GAP = 2  # frames without the tones that the way back to the first sample steps over
+    LOSS_BEFORE = 60  # samples by which a frame may end before a loss and still touch it
+    LOSS_BEHIND = 100  # and how far into it: what is made up begins late by the concealment's own delay
+    LOSS_JOIN = 120  # samples behind a loss that still hold what was made up: that delay, and the way back
+    EDGE_SKIP = 40  # samples from the edge of a loss on that may be what came of a key; what follows is compared
+    EDGE_FAR = 40
     FLOOR_WIDTH = 4  # frames whose energy below the band is one draw of its floor
     FLOOR_SLOTS = 4
     FLOOR_SLOT_FRAMES = 50  # 250 ms; four of them remember a second
@@ -42,11 +51,13 @@ cdef enum:
 # of their phase from frame to frame, most unsteady energy below the band as a share of that in it.
 # 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise; 45 ms of tone, perfectly steady, with strong
 # products of distortion. The longest, its filter and a block's wait are 419 samples: within MASK_DELAY.
-cdef int[4] RULE_FRAMES = [3, 4, 6, 8]
-cdef double[4] RULE_SHARE = [0.88, 0.80, 0.60, 0.42]
-cdef double[4] RULE_COHERENCE = [0.93, 0.90, 0.88, 0.98]
-cdef double[4] RULE_BELOW = [1.0, 0.3, 0.25, 0.5]
-cdef double MIN_DBM0 = -43.0  # each tone; 5 dB below what ITU_Q24 takes
+cdef int[9] RULE_FRAMES = [3, 4, 6, 6, 8, 6, 1, 2, 4]
+cdef double[9] RULE_SHARE = [0.92, 0.80, 0.60, 0.42, 0.42, 0.55, 0.5, 0.5, 0.5]
+cdef double[9] RULE_COHERENCE = [0.95, 0.90, 0.88, 0.80, 0.98, 0.98, 0, 0, 0.85]
+cdef double[9] RULE_WEAKER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.55, 0, 0, 0.85]
+cdef double[9] RULE_BELOW = [0.4, 0.3, 0.25, 0.25, 0.5, 3, 0.5, 0.5, 0.5]
+cdef double[9] RULE_DEVIATION = [1, 0.028, 0.028, 0.02, 0.02, 0.017, 1, 1, 1]
+cdef double MIN_DBM0 = -47.0  # each tone; a key at -36 dBm0 with 6 dB of twist has one at -42
 cdef double MAX_DEVIATION = 0.032  # ratio; detectors take 0.0185
 cdef double WIDE_TWIST_DEVIATION = 0.045  # the weaker of two tones 5 dB and more apart is measured less well
 cdef double MIN_TWIST = 0.0398  # high over low power: -14 dB; detectors take -10
@@ -56,7 +67,10 @@ cdef double BELOW_TO_MEAN = 2.0  # energy of hum in a frame, over the least of t
 # this much of its power.
 cdef double HELD_SHARE = 0.35
 cdef double HELD_POWER = 0.001
-cdef double HELD_DBM0 = -52.0
+cdef double HELD_DBM0 = -56.0
+
+cdef double EDGE_CONTRAST = 3.0
+cdef double EDGE_LEAST = 900.0
 
 cdef float[640] COS  # [FRAME][8], window included
 cdef float[640] SIN
@@ -112,7 +126,7 @@ cdef void mask_enable(MaskState* state, int on) noexcept nogil:
         state.off = state.position
 
 
-cdef void _cover(MaskState* state, int64_t start, int64_t end) noexcept nogil:
+cdef void _cover(MaskState* state, int64_t start, int64_t end, int kind) noexcept nogil:
     """Make secret what lies in the line or is still to come from start to end."""
     cdef int64_t i, stop = end if end < state.position else state.position
     if start < state.out:
@@ -120,9 +134,10 @@ cdef void _cover(MaskState* state, int64_t start, int64_t end) noexcept nogil:
     if end <= start:
         return
     for i in range(start, stop):
-        state.secret[i & RING_MASK] = 1
-    if end > state.secret_to:
-        state.secret_to = end
+        if state.secret[i & RING_MASK] != KEY:
+            state.secret[i & RING_MASK] = <uint8_t>kind
+    if end > state.secret_to[kind - 1]:
+        state.secret_to[kind - 1] = end
     if start < state.out + MASK_FADE:
         # The output stage has looked past it: no time for a whole fade. Too late is a click, never a leak.
         stop = state.out + MASK_FADE
@@ -134,15 +149,16 @@ cdef void _cover(MaskState* state, int64_t start, int64_t end) noexcept nogil:
             if state.rising:
                 _begin(state, start)
             state.fade = <int>(start - state.out)
+        if kind == KEY and state.begun + MASK_LEAST > state.masked_to:
+            state.masked_to = state.begun + MASK_LEAST
 
 
 cdef void _begin(MaskState* state, int64_t start) noexcept nogil:
-    """A masked stretch begins: the flat tone starts anew, and lasts at least MASK_LEAST."""
+    """A masked stretch begins: the flat tone starts anew."""
     state.rising = 0
     state.tone_re = state.peak
     state.tone_im = 0
-    if start + MASK_LEAST > state.masked_to:
-        state.masked_to = start + MASK_LEAST
+    state.begun = start
 
 
 cdef void _frame(MaskState* state, int row) noexcept nogil:
@@ -187,10 +203,13 @@ cdef double _track_floor(MaskState* state, double below) noexcept nogil:
     return least
 
 
-cdef int _steady(MaskState* state, int n, int k, double coherence, double* power, double* deviation) noexcept nogil:
-    """Say whether bin k holds one tone over the last n frames; correct its power by how far it is off the bin."""
+cdef double _steady(MaskState* state, int n, int k, double* power, double* deviation) noexcept nogil:
+    """Return the square of the coherence of bin k over the last n frames; correct its power by how far it is off."""
     cdef double x = 0, y = 0, before = 0, after = 0, c, s, gain
     cdef int i, new, old
+    deviation[0] = 0
+    if n == 1:
+        return 1
     for i in range(n - 1):
         new = TONE_BINS * ((state.frames - 1 - i) & FRAME_MASK) + k
         old = TONE_BINS * ((state.frames - 2 - i) & FRAME_MASK) + k
@@ -198,7 +217,7 @@ cdef int _steady(MaskState* state, int n, int k, double coherence, double* power
         y += state.im[new] * state.re[old] - state.re[new] * state.im[old]
         after += state.power[new]
         before += state.power[old]
-    if x * x + y * y <= coherence * coherence * before * after:
+    if before <= 0 or after <= 0:
         return 0
     c = cos(HOP * BIN_OMEGA[k])
     s = sin(HOP * BIN_OMEGA[k])
@@ -207,13 +226,13 @@ cdef int _steady(MaskState* state, int n, int k, double coherence, double* power
     gain = 1 - 104.6 * gain * gain  # half the variance of the window: its main lobe, to second order
     power[0] /= gain * gain
     deviation[0] = fabs(deviation[0]) / BIN_OMEGA[k]
-    return 1
+    return (x * x + y * y) / (before * after)
 
 
 cdef int _recognise(MaskState* state, int rule, double floor) noexcept nogil:
     """Apply one rule to the last frames; 1 leaves the pair in state.low, state.high."""
     cdef double[8] power
-    cdef double energy = 0, below = 0, low, high, low_off, high_off, most
+    cdef double energy = 0, below = 0, low, high, low_off, high_off, most, strong, weak
     cdef int n = RULE_FRAMES[rule], i, k, row, low_bin = 0, high_bin = 4
     for k in range(TONE_BINS):
         power[k] = 0
@@ -235,15 +254,19 @@ cdef int _recognise(MaskState* state, int rule, double floor) noexcept nogil:
     high = power[high_bin]
     if low + high < 0.5 * RULE_SHARE[rule] * energy / SHARE_OF_POWER:
         return 0  # the correction for tones off the bin is less than 3 dB
-    if not _steady(state, n, low_bin, RULE_COHERENCE[rule], &low, &low_off):
-        return 0
-    if not _steady(state, n, high_bin, RULE_COHERENCE[rule], &high, &high_off):
+    strong = _steady(state, n, low_bin, &low, &low_off)
+    weak = _steady(state, n, high_bin, &high, &high_off)
+    if weak > strong:
+        weak, strong = strong, weak
+    if strong < RULE_COHERENCE[rule] * RULE_COHERENCE[rule] or weak < RULE_WEAKER[rule] * RULE_WEAKER[rule]:
         return 0
     if low + high < RULE_SHARE[rule] * energy / SHARE_OF_POWER:
         return 0
     if low < n * MIN_POWER or high < n * MIN_POWER or high < MIN_TWIST * low or high > MAX_TWIST * low:
         return 0
     most = MAX_DEVIATION if 0.2 * low < high < 3.2 * low else WIDE_TWIST_DEVIATION
+    if low_off > RULE_DEVIATION[rule] or high_off > RULE_DEVIATION[rule]:
+        return 0
     if low_off > most or high_off > most:
         return 0
     state.low = low_bin
@@ -266,6 +289,48 @@ cdef int _belongs(MaskState* state, int64_t frame) noexcept nogil:
     return _loud(state, frame) and SHARE_OF_POWER * pair > HELD_SHARE * state.energy[row]
 
 
+cdef int _touches(MaskState* state, int64_t end, int n) noexcept nogil:
+    """Say whether n frames that end at `end` begin or end where a loss does."""
+    cdef int64_t start = end - FRAME - HOP * (n - 1)
+    return state.made_to > 0 and (
+        state.made_from - LOSS_BEFORE < end <= state.made_from + LOSS_BEHIND
+        or state.made_to - LOSS_BEHIND <= start < state.made_to + LOSS_JOIN
+    )
+
+
+cdef double _change(MaskState* state, int64_t start, int step, int n) noexcept nogil:
+    """Mean square of the difference between neighbours: hum and the low end of voices have little."""
+    cdef double total = 0, d
+    cdef int i
+    for i in range(n):
+        d = state.line[(start + step * i) & RING_MASK] - state.line[(start + step * (i + 1)) & RING_MASK]
+        total += d * d
+    return total / n
+
+
+cdef int _splinter(MaskState* state, int64_t edge, int step) noexcept nogil:
+    """Say whether the first few samples from the edge of a loss on stand out: they may be all that came of a key."""
+    cdef double far = EDGE_CONTRAST * _change(state, edge + step * EDGE_SKIP, step, EDGE_FAR) + EDGE_LEAST
+    return (
+        _change(state, edge, step, 8) > 1.5 * far
+        or _change(state, edge, step, 16) > far
+        or _change(state, edge, step, 32) > far
+    )
+
+
+cdef void _edges(MaskState* state) noexcept nogil:
+    """Look beside the last loss, once the samples are there."""
+    cdef int before = 0, behind = 0
+    if state.edge_before and state.position >= state.made_from:
+        state.edge_before = 0
+        before = _splinter(state, state.made_from - 1, -1)
+    if state.edge_behind and state.position > state.made_to + EDGE_SKIP + EDGE_FAR:
+        state.edge_behind = 0
+        behind = _splinter(state, state.made_to, 1)
+    if (before or behind) and state.made_from < state.off:
+        _cover(state, state.made_from - EDGE_SKIP, state.made_to + LOSS_BEHIND, SPLINTER)
+
+
 cdef void _block(MaskState* state) noexcept nogil:
     """Take the block that is complete in state.x."""
     cdef float[16] bank
@@ -286,9 +351,15 @@ cdef void _block(MaskState* state) noexcept nogil:
     floor = _track_floor(state, below)
     last = state.frames - 1
     end = state.position - TONE_DELAY  # of the last frame
+    if state.edge_before or state.edge_behind:
+        _edges(state)
     for i in range(RULES):
         if _recognise(state, i, floor):
             heard = RULE_FRAMES[i]
+    if not heard:
+        for i in range(RULES, RULES + LOSS_RULES):
+            if _touches(state, end, RULE_FRAMES[i]) and _recognise(state, i, floor):
+                heard = RULE_FRAMES[i]
     if heard:
         first = last - heard + 1
         # A window may be partly empty: what is silent belongs to no key.
@@ -303,11 +374,18 @@ cdef void _block(MaskState* state) noexcept nogil:
             if _belongs(state, first - gap):
                 first -= gap
                 gap = 0
-        start = end - FRAME - HOP * (last - first) - MASK_GUARD
+        start = end - FRAME - HOP * (last - first)
+        if state.made_to > 0 and end > state.made_from - LOSS_BEHIND and start < state.made_to + LOSS_JOIN:
+            # It was cut by a loss, or what was made up for the loss was made of it.
+            if start > state.made_from:
+                start = state.made_from
+            if end < state.made_to + LOSS_JOIN:
+                end = state.made_to + LOSS_JOIN
+        start -= MASK_GUARD
     if heard and start < state.off:
-        _cover(state, start, end + MASK_GUARD)
+        _cover(state, start, end + MASK_GUARD, KEY)
     elif state.hold and _belongs(state, last):
-        _cover(state, state.heard_to, end + MASK_GUARD)
+        _cover(state, state.heard_to, end + MASK_GUARD, KEY)
     else:
         if state.hold:
             state.hold -= 1
@@ -319,11 +397,14 @@ cdef void _block(MaskState* state) noexcept nogil:
 cdef inline int16_t _emit(MaskState* state) noexcept nogil:
     cdef int64_t p = state.out
     cdef double value, re, gain
-    if state.secret[(p + MASK_FADE) & RING_MASK] and p + MASK_FADE >= state.masked_to:
+    cdef int secret = state.secret[(p + MASK_FADE) & RING_MASK]
+    if secret and p + MASK_FADE >= state.masked_to:
         state.masked_to = p + MASK_FADE + 1
     if p < state.masked_to:
         if state.rising:
             _begin(state, p + MASK_FADE)
+        if secret == KEY and state.begun + MASK_LEAST > state.masked_to:
+            state.masked_to = state.begun + MASK_LEAST
         if state.fade:
             state.fade -= 1
     elif state.fade < MASK_FADE:
@@ -348,9 +429,14 @@ cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, i
     for i in range(n):
         q = state.position
         state.line[q & RING_MASK] = samples[i]
-        state.secret[q & RING_MASK] = (
-            q < state.secret_to or (q >= state.mark_from and (state.mark_open or q < state.mark_to))
-        )
+        if (
+            state.holding
+            or q < state.secret_to[KEY - 1]
+            or (q >= state.mark_from and (state.mark_open or q < state.mark_to))
+        ):
+            state.secret[q & RING_MASK] = KEY
+        else:
+            state.secret[q & RING_MASK] = SPLINTER if q < state.secret_to[SPLINTER - 1] else 0
         state.x[TONE_HISTORY + state.fill] = samples[i]
         state.position += 1
         state.fill += 1
@@ -375,7 +461,45 @@ cdef void mask_mark(MaskState* state, int64_t start, int64_t end) noexcept nogil
         state.mark_open = 0
         if end + MASK_GUARD > state.mark_to:
             state.mark_to = end + MASK_GUARD
-    _cover(state, start, state.position if state.mark_open or state.mark_to > state.position else state.mark_to)
+    end = state.position if state.mark_open or state.mark_to > state.position else state.mark_to
+    _cover(state, start, end, KEY)
+
+
+cdef void mask_concealed(MaskState* state, int64_t start, int64_t end) noexcept nogil:
+    if end <= start:
+        return
+    if state.made_to == 0 or start > state.made_to + LOSS_JOIN:
+        state.made_from = start
+        state.edge_before = 1
+    state.made_to = end
+    state.edge_behind = 1
+    if state.hold and start < state.off:
+        # A key was heard a moment ago: what is made up may be made of it.
+        state.hold = HOLD_FRAMES + 4
+        _cover(state, state.heard_to, end + LOSS_JOIN + MASK_GUARD, KEY)
+        state.heard_to = end + LOSS_JOIN
+
+
+cdef void mask_hold(MaskState* state, int on) noexcept nogil:
+    state.holding = on
+    if on:
+        _cover(state, state.out, state.position, KEY)
+
+
+def tunee(double c, double l):
+    global EDGE_CONTRAST, EDGE_LEAST
+    EDGE_CONTRAST = c
+    EDGE_LEAST = l
+
+
+def tune(int i, double share, double coherence, double below, double dev=1, int n=0, double weaker=0):
+    RULE_WEAKER[i] = weaker or coherence
+    RULE_DEVIATION[i] = dev
+    if n:
+        RULE_FRAMES[i] = n
+    RULE_SHARE[i] = share
+    RULE_COHERENCE[i] = coherence
+    RULE_BELOW[i] = below
 
 
 @cython.auto_pickle(False)
@@ -410,6 +534,14 @@ cdef class Mask:
     def mark(self, int64_t start, int64_t end):
         """Mask from start to end; -1: until further notice."""
         mask_mark(self._state, start, end)
+
+    def concealed(self, int64_t start, int64_t end):
+        """Say that what comes from start to end was made up in place of what was lost."""
+        mask_concealed(self._state, start, end)
+
+    def hold(self, bint on):
+        """Replace everything, from what has not left yet on; or no longer what is still to come."""
+        mask_hold(self._state, on)
 
     def reset(self):
         """Forget everything; masking is on."""

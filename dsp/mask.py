@@ -118,6 +118,9 @@ class ToneMask:
             raise ValueError(f"a mark runs from 0 or later to its end, not from {start} to {end}")
         self._mask.mark(start, -1 if end is None else end)
 
+    def concealed(self, start: int, end: int) -> None:
+        self._mask.concealed(start, end)
+
     def reset(self) -> None:
         """Forget everything, marks and audio; the next sample is number 0. `enabled` stays."""
         enabled = self.enabled
