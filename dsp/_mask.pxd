@@ -27,8 +27,10 @@ cdef struct MaskState:
     # The last loss: from, to; nothing before the first.
     int64_t made_from
     int64_t made_to
-    int edge_before  # what came right before it is still to be looked at
-    int edge_behind
+    int64_t isle_from  # between it and the one right before: what arrived
+    int64_t isle_to
+    int64_t edge_before  # where what came right before it is still to be looked at; 0: nowhere
+    int edge_behind  # what comes right behind is still to be looked at
     # Output stage.
     int64_t masked_to
     int64_t begun  # where this masked stretch began

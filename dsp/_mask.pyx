@@ -38,8 +38,9 @@ cdef enum:
     LOSS_RULES = 3
     HOLD_FRAMES = 8  # 40 ms: an echo or what follows a dropout still belongs to the key
     BACK_GAP = 2  # frames without the tones that the way back to the first sample steps over
-    LOSS_BEFORE = 60  # samples by which a frame may end before a loss and still touch it
+    LOSS_BEFORE = 60  # samples by which a frame may end before a loss and still touches it
     LOSS_BEHIND = 100  # and how far into it: what is made up begins late by the concealment's own delay
+    LOSS_ISLE = 200  # what arrived between two losses that are no further apart goes with them
     LOSS_JOIN = 120  # samples behind a loss that still hold what was made up: that delay, and the way back
     EDGE_SKIP = 40  # samples from the edge of a loss on that may be what came of a key; what follows is compared
     EDGE_FAR = 40
@@ -48,13 +49,16 @@ cdef enum:
     FLOOR_SLOT_FRAMES = 50  # 250 ms; four of them remember a second
 
 # The rules, each by itself enough: frames in a row, least share of energy that the two tones explain, least coherence
-# of their phase from frame to frame, most unsteady energy below the band as a share of that in it.
-# 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise; 45 ms of tone, perfectly steady, with strong
-# products of distortion. The longest, its filter and a block's wait are 419 samples: within MASK_DELAY.
+# of phase from frame to frame of the steadier and of the other tone, most unsteady energy below the band as a share of
+# that in it, most deviation of frequency (1: only MAX_DEVIATION counts).
+# 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise; 35 ms of a key's very frequencies in more
+# noise; 45 ms of tone, perfectly steady, with strong products of distortion; 35 ms under a voice, which disturbs one
+# tone and not both. The longest, its filter and a block's wait are 419 samples: within MASK_DELAY.
+# Then those for what touches a loss, where a key may be cut to any length: 10, 15 and 25 ms.
 cdef int[9] RULE_FRAMES = [3, 4, 6, 6, 8, 6, 1, 2, 4]
 cdef double[9] RULE_SHARE = [0.92, 0.80, 0.60, 0.42, 0.42, 0.55, 0.5, 0.5, 0.5]
-cdef double[9] RULE_COHERENCE = [0.95, 0.90, 0.88, 0.80, 0.98, 0.98, 0, 0, 0.85]
-cdef double[9] RULE_WEAKER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.55, 0, 0, 0.85]
+cdef double[9] RULE_STEADIER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.98, 0, 0, 0.85]
+cdef double[9] RULE_OTHER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.55, 0, 0, 0.85]
 cdef double[9] RULE_BELOW = [0.4, 0.3, 0.25, 0.25, 0.5, 3, 0.5, 0.5, 0.5]
 cdef double[9] RULE_DEVIATION = [1, 0.028, 0.028, 0.02, 0.02, 0.017, 1, 1, 1]
 cdef double MIN_DBM0 = -47.0  # each tone; a key at -36 dBm0 with 6 dB of twist has one at -42
@@ -70,7 +74,7 @@ cdef double HELD_POWER = 0.001
 cdef double HELD_DBM0 = -56.0
 
 cdef double EDGE_CONTRAST = 3.0
-cdef double EDGE_LEAST = 900.0
+cdef double EDGE_LEAST = 900.0  # of that difference's square: noise of about -60 dBm0, a tone of 1 kHz at -57
 
 cdef float[640] COS  # [FRAME][8], window included
 cdef float[640] SIN
@@ -115,6 +119,7 @@ cdef void mask_init(MaskState* state, double tone_dbm0) noexcept nogil:
     state.fade = MASK_FADE
     state.rising = 1
     state.masked_to = -MASK_DELAY
+    state.isle_from = state.isle_to = -MASK_RING
     for i in range(FLOOR_SLOTS):
         state.floor_slots[i] = 3e38
 
@@ -232,7 +237,7 @@ cdef double _steady(MaskState* state, int n, int k, double* power, double* devia
 cdef int _recognise(MaskState* state, int rule, double floor) noexcept nogil:
     """Apply one rule to the last frames; 1 leaves the pair in state.low, state.high."""
     cdef double[8] power
-    cdef double energy = 0, below = 0, low, high, low_off, high_off, most, strong, weak
+    cdef double energy = 0, below = 0, low, high, low_off, high_off, most, steadier, other
     cdef int n = RULE_FRAMES[rule], i, k, row, low_bin = 0, high_bin = 4
     for k in range(TONE_BINS):
         power[k] = 0
@@ -254,19 +259,19 @@ cdef int _recognise(MaskState* state, int rule, double floor) noexcept nogil:
     high = power[high_bin]
     if low + high < 0.5 * RULE_SHARE[rule] * energy / SHARE_OF_POWER:
         return 0  # the correction for tones off the bin is less than 3 dB
-    strong = _steady(state, n, low_bin, &low, &low_off)
-    weak = _steady(state, n, high_bin, &high, &high_off)
-    if weak > strong:
-        weak, strong = strong, weak
-    if strong < RULE_COHERENCE[rule] * RULE_COHERENCE[rule] or weak < RULE_WEAKER[rule] * RULE_WEAKER[rule]:
+    steadier = _steady(state, n, low_bin, &low, &low_off)
+    other = _steady(state, n, high_bin, &high, &high_off)
+    if other > steadier:
+        steadier, other = other, steadier
+    if steadier < RULE_STEADIER[rule] * RULE_STEADIER[rule] or other < RULE_OTHER[rule] * RULE_OTHER[rule]:
         return 0
     if low + high < RULE_SHARE[rule] * energy / SHARE_OF_POWER:
         return 0
     if low < n * MIN_POWER or high < n * MIN_POWER or high < MIN_TWIST * low or high > MAX_TWIST * low:
         return 0
     most = MAX_DEVIATION if 0.2 * low < high < 3.2 * low else WIDE_TWIST_DEVIATION
-    if low_off > RULE_DEVIATION[rule] or high_off > RULE_DEVIATION[rule]:
-        return 0
+    if most > RULE_DEVIATION[rule]:
+        most = RULE_DEVIATION[rule]
     if low_off > most or high_off > most:
         return 0
     state.low = low_bin
@@ -295,6 +300,7 @@ cdef int _touches(MaskState* state, int64_t end, int n) noexcept nogil:
     return state.made_to > 0 and (
         state.made_from - LOSS_BEFORE < end <= state.made_from + LOSS_BEHIND
         or state.made_to - LOSS_BEHIND <= start < state.made_to + LOSS_JOIN
+        or (end > state.isle_from and start < state.isle_to)
     )
 
 
@@ -315,15 +321,16 @@ cdef int _splinter(MaskState* state, int64_t edge, int step) noexcept nogil:
         _change(state, edge, step, 8) > 1.5 * far
         or _change(state, edge, step, 16) > far
         or _change(state, edge, step, 32) > far
+        or _change(state, edge + 12 * step, step, 16) > far  # concealment fades over the edge
     )
 
 
 cdef void _edges(MaskState* state) noexcept nogil:
     """Look beside the last loss, once the samples are there."""
     cdef int before = 0, behind = 0
-    if state.edge_before and state.position >= state.made_from:
+    if state.edge_before and state.position >= state.edge_before:
+        before = _splinter(state, state.edge_before - 1, -1)
         state.edge_before = 0
-        before = _splinter(state, state.made_from - 1, -1)
     if state.edge_behind and state.position > state.made_to + EDGE_SKIP + EDGE_FAR:
         state.edge_behind = 0
         behind = _splinter(state, state.made_to, 1)
@@ -412,6 +419,7 @@ cdef inline int16_t _emit(MaskState* state) noexcept nogil:
         state.fade += 1
     state.out += 1
     value = state.line[p & RING_MASK]
+    state.line[p & RING_MASK] = 0  # it may be a key's
     if state.fade == MASK_FADE:
         return <int16_t>value
     state.masked += 1
@@ -466,11 +474,15 @@ cdef void mask_mark(MaskState* state, int64_t start, int64_t end) noexcept nogil
 
 
 cdef void mask_concealed(MaskState* state, int64_t start, int64_t end) noexcept nogil:
-    if end <= start:
+    if start < 0 or end <= start:
         return
-    if state.made_to == 0 or start > state.made_to + LOSS_JOIN:
+    if state.made_to == 0 or start > state.made_to + LOSS_ISLE:
         state.made_from = start
-        state.edge_before = 1
+    elif start > state.made_to:
+        state.isle_from = state.made_to
+        state.isle_to = start
+    if start != state.made_to:
+        state.edge_before = start
     state.made_to = end
     state.edge_behind = 1
     if state.hold and start < state.off:
@@ -484,22 +496,6 @@ cdef void mask_hold(MaskState* state, int on) noexcept nogil:
     state.holding = on
     if on:
         _cover(state, state.out, state.position, KEY)
-
-
-def tunee(double c, double l):
-    global EDGE_CONTRAST, EDGE_LEAST
-    EDGE_CONTRAST = c
-    EDGE_LEAST = l
-
-
-def tune(int i, double share, double coherence, double below, double dev=1, int n=0, double weaker=0):
-    RULE_WEAKER[i] = weaker or coherence
-    RULE_DEVIATION[i] = dev
-    if n:
-        RULE_FRAMES[i] = n
-    RULE_SHARE[i] = share
-    RULE_COHERENCE[i] = coherence
-    RULE_BELOW[i] = below
 
 
 @cython.auto_pickle(False)
@@ -518,6 +514,8 @@ cdef class Mask:
         mask_init(self._state, tone_dbm0)
 
     def __dealloc__(self):
+        if self._state:
+            memset(self._state, 0, sizeof(MaskState))
         PyMem_Free(self._state)
 
     def process(self, const int16_t[::1] samples not None, int16_t[::1] out not None):
