@@ -498,6 +498,11 @@ cdef void mask_hold(MaskState* state, int on) noexcept nogil:
         _cover(state, state.out, state.position, KEY)
 
 
+def state_size():
+    """Return the bytes of one mask."""
+    return sizeof(MaskState)
+
+
 @cython.auto_pickle(False)
 @cython.final
 cdef class Mask:
@@ -549,6 +554,11 @@ cdef class Mask:
     def enabled(self):
         """Whether keys that begin now are masked."""
         return self._state.off == NEVER
+
+    @property
+    def holding(self):
+        """Whether everything that comes in is replaced."""
+        return self._state.holding != 0
 
     @property
     def masking(self):
