@@ -209,24 +209,36 @@ def through_mask(made: Recording, fill: MaskFill, *, marked: bool = False, told:
     too, each as soon as the detector says so.
     """
     mask = ToneMask(fill=fill)
-    detector = DtmfDetector(SENSITIVE, provisional=True)
+    marks = Marks(mask) if marked else None
     parts = []
-    shown = -1
     for index, at in enumerate(range(0, len(made.samples), FRAME)):
         piece = made.samples[at : at + FRAME]
         gone = bool(made.lost[index])
-        if marked:
-            for event in detector.lost(FRAME) if gone else detector.process(piece):
-                if event.end is None and event.kind is not DtmfKind.WITHDRAWN:
-                    shown = event.start
-                    mask.mark(max(0, shown))
-                elif shown >= 0:
-                    mask.mark(max(0, shown), max(shown, event.start, event.end or 0))
-                    shown = -1
+        if marks:
+            marks.hear(FRAME if gone else piece)
         if gone and told:
             mask.concealed(at, at + FRAME)
         parts.append(mask.process(piece))
     return np.concatenate([*parts, mask.flush()])[DELAY_SAMPLES:]
+
+
+class Marks:
+    """A detector beside the mask, as in the media plane: what it suspects is marked as soon as it says so."""
+
+    def __init__(self, mask: ToneMask) -> None:
+        self._mask = mask
+        self._detector = DtmfDetector(SENSITIVE, provisional=True)
+        self._open = -1
+
+    def hear(self, piece: Samples | int) -> None:
+        """Take the samples that the mask gets next, or the number of those that were lost."""
+        for event in self._detector.lost(piece) if isinstance(piece, int) else self._detector.process(piece):
+            if event.end is None and event.kind is not DtmfKind.WITHDRAWN:
+                self._open = max(0, event.start)
+                self._mask.mark(self._open)
+            elif self._open >= 0:
+                self._mask.mark(self._open, max(self._open, event.start, event.end or 0))
+                self._open = -1
 
 
 class Attack:
@@ -332,7 +344,9 @@ class Receivers:
             yield outside.name, outside.detect(detectors.cut(samples))
 
 
-def examine(made: Recording, attack: Attack, receivers: Receivers | None, rng: np.random.Generator, **how: bool) -> Tally:
+def examine(
+    made: Recording, attack: Attack, receivers: Receivers | None, rng: np.random.Generator, **how: bool
+) -> Tally:
     """Mask a recording both ways and attack what comes out."""
     tally = Tally(keys=len(made.keys))
     silence = through_mask(made, MaskFill.SILENCE, **how)
@@ -391,14 +405,18 @@ def _excess_db(samples: Samples) -> list[float]:
     return out
 
 
-def false_masking(corpus: Path) -> dict[str, float]:
+def false_masking(corpus: Path, *, marked: bool) -> dict[str, float]:
     """Return the share of each corpus without keys that the mask takes out."""
     taken: Counter[str] = Counter()
     masked: Counter[str] = Counter()
     for item in corpora.talkoff(corpus):
         mask = ToneMask()
+        marks = Marks(mask) if marked else None
         for block in corpora.blocks(item.path):
-            mask.process(block)
+            for at in range(0, len(block), FRAME):
+                if marks:
+                    marks.hear(block[at : at + FRAME])
+                mask.process(block[at : at + FRAME])
         taken[f"{item.kind}: {item.corpus}"] += mask.position
         masked[f"{item.kind}: {item.corpus}"] += mask.masked_samples
     return {name: round(masked[name] / taken[name], 5) for name in sorted(taken)}
@@ -455,7 +473,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     speech: dict[str, float] = {}
     if chosen.speech and corpus:
         try:
-            speech = false_masking(corpus)
+            speech = false_masking(corpus, marked=chosen.marked)
         except CorpusError as error:
             print(error)
         for name, share in speech.items():

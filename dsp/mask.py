@@ -60,11 +60,11 @@ class ToneMask:
     more where nothing else is heard. What is recognised goes from first to last sample, with gaps of up to 10 ms and an
     echo of 30 ms. A single tone is left alone; what lies beside a recognised key in either of its tones goes with it.
 
-    Under other sound 40 ms are needed, and frequencies within 1.5 %. `python -m benchmarks.residue` counts what is left:
-    nothing with white noise or voices 10 dB below and no loss; about 1 key in 1,000 with babble 5 dB below and 1 in 100
-    with a single voice 5 dB below, for whose peaks are louder than the key. Marks of a detector halve that; event marks
-    do not miss. Of keys cut by losses that the mask was told of, less than 1 in 1,000 leaves anything, and then less
-    than 3 ms beside the loss. See docs/mask.md.
+    Under other sound 40 ms are needed, and frequencies within 1.5 %. `python -m benchmarks.residue` counts what is
+    left: nothing with white noise or voices 10 dB below and no loss; about 1 key in 1,000 with babble 5 dB below and 1
+    in 100 with a single voice 5 dB below, for whose peaks are louder than the key. Marks of a detector halve that;
+    event marks do not miss. Of keys cut by losses that the mask was told of, less than 1 in 1,000 leaves anything, and
+    then less than 3 ms beside the loss. See docs/mask.md.
 
     Masked stretches last 100 ms at least (45 ms where only the edge of a loss is hidden), always begin with the same
     phase and have one level. Audio fades over 5 ms

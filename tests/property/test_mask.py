@@ -5,6 +5,8 @@ And what it was told to keep never leaves, whatever the order of calls; nor what
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,7 +143,7 @@ def test_told_of_losses_any_cut_gives_the_same_audio(cuts: list[int], lost: list
         # Told a frame at a time, right before it; pieces end there too.
         bounds = sorted({*at, *range(0, 8000, 160), 8000})
         out = []
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             if start % 160 == 0 and lost[start // 160]:
                 mask.concealed(start, start + 160)
             out.append(mask.process(AUDIO[start:end]))

@@ -94,9 +94,7 @@ def test_chance_is_what_the_attacker_has_where_there_is_nothing(attack: Attack) 
         Case("idle", 0.0, "ulaw", "none", 0.0, channel.Fill.ZEROS), DIGITS * 4, np.random.default_rng(10), None
     )
     rng = np.random.default_rng(11)
-    empty = Recording(
-        replace(made.case), rng.normal(0, 300, len(made.samples)).astype(np.int16), made.keys, made.lost
-    )
+    empty = Recording(replace(made.case), rng.normal(0, 300, len(made.samples)).astype(np.int16), made.keys, made.lost)
     tally = examine(empty, attack, None, rng)
     assert max(tally.guessed.values()) <= tally.bound()
     assert tally.left == len(made.keys)  # noise is no key, and goes through
