@@ -14,6 +14,54 @@ from libc.string cimport memmove, memset
 
 from dsp._tonefit cimport BIN_OMEGA, TONE_BINS, TONE_BLOCK, TONE_DELAY, TONE_HISTORY, tone_block
 
+cdef extern from *:
+    """
+    #include <string.h>
+    #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+    #define PAYTONE_CLONES __attribute__((target_clones("default", "avx2")))
+    #else
+    #define PAYTONE_CLONES
+    #endif
+    typedef float paytone_v8 __attribute__((vector_size(32)));
+
+    static float PAYTONE_COS[40][8], PAYTONE_SIN[40][8]; /* at (i + 1/2) samples from the middle, under the window */
+    static float PAYTONE_WEIGHT[80];                     /* the window squared */
+
+    static inline float paytone_sum(const paytone_v8 *v) {
+        const float *f = (const float *)v;
+        return ((f[0] + f[4]) + (f[1] + f[5])) + ((f[2] + f[6]) + (f[3] + f[7]));
+    }
+
+    /* Eight lanes by hand and no reassociation: every clone gives the same bits. */
+    PAYTONE_CLONES
+    static void paytone_mask_frame(const float *y, const float *below, float *re, float *im, float *energy) {
+        paytone_v8 c = {0}, s = {0}, e = {0}, b = {0}, table, v;
+        int i;
+        for (i = 0; i < 40; i++) {
+            float sum = y[40 + i] + y[39 - i], difference = y[40 + i] - y[39 - i];
+            memcpy(&table, PAYTONE_COS[i], sizeof table);
+            c += table * sum;
+            memcpy(&table, PAYTONE_SIN[i], sizeof table);
+            s -= table * difference;
+        }
+        for (i = 0; i < 80; i += 8) {
+            memcpy(&table, PAYTONE_WEIGHT + i, sizeof table);
+            memcpy(&v, y + i, sizeof v);
+            e += table * v * v;
+            memcpy(&v, below + i, sizeof v);
+            b += table * v;
+        }
+        memcpy(re, &c, sizeof c);
+        memcpy(im, &s, sizeof s);
+        energy[0] = paytone_sum(&e);
+        energy[1] = paytone_sum(&b);
+    }
+    """
+    float[8] PAYTONE_COS[40]
+    float[8] PAYTONE_SIN[40]
+    float[80] PAYTONE_WEIGHT
+    void paytone_mask_frame(const float* y, const float* below, float* re, float* im, float* energy) noexcept nogil
+
 DELAY = MASK_DELAY
 FADE = MASK_FADE
 GUARD = MASK_GUARD
@@ -76,9 +124,6 @@ cdef double HELD_DBM0 = -56.0
 cdef double EDGE_CONTRAST = 3.0
 cdef double EDGE_LEAST = 900.0  # of that difference's square: noise of about -60 dBm0, a tone of 1 kHz at -57
 
-cdef float[640] COS  # [FRAME][8], window included
-cdef float[640] SIN
-cdef float[80] WEIGHT  # the window squared
 cdef double[41] GAIN
 # |X|^2 of a tone of peak a on the bin is (20 a)^2, its weighted energy 15 a^2.
 cdef double SHARE_OF_POWER = 0.0375
@@ -89,10 +134,10 @@ cdef void _fill_tables() noexcept:
     cdef double w
     for i in range(FRAME):
         w = 0.5 - 0.5 * cos(2 * PI * (i + 0.5) / FRAME)
-        WEIGHT[i] = <float>(w * w)
-        for k in range(TONE_BINS):
-            COS[TONE_BINS * i + k] = <float>(w * cos(BIN_OMEGA[k] * (i - 39.5)))
-            SIN[TONE_BINS * i + k] = <float>(w * sin(BIN_OMEGA[k] * (i - 39.5)))
+        PAYTONE_WEIGHT[i] = <float>(w * w)
+        for k in range(TONE_BINS if i >= HOP else 0):
+            PAYTONE_COS[i - HOP][k] = <float>(w * cos(BIN_OMEGA[k] * (i - 39.5)))
+            PAYTONE_SIN[i - HOP][k] = <float>(w * sin(BIN_OMEGA[k] * (i - 39.5)))
     for i in range(MASK_FADE + 1):
         GAIN[i] = 0.5 - 0.5 * cos(PI * i / MASK_FADE)
 
@@ -167,27 +212,13 @@ cdef void _begin(MaskState* state, int64_t start) noexcept nogil:
 
 
 cdef void _frame(MaskState* state, int row) noexcept nogil:
-    cdef float[8] re
-    cdef float[8] im
-    cdef float energy = 0, below = 0, value
-    cdef int i, k
-    for k in range(TONE_BINS):
-        re[k] = 0
-        im[k] = 0
-    for i in range(FRAME):
-        value = state.y[i]
-        energy += WEIGHT[i] * value * value
-        below += WEIGHT[i] * state.below[i]
-        for k in range(TONE_BINS):
-            re[k] += value * COS[TONE_BINS * i + k]
-            im[k] -= value * SIN[TONE_BINS * i + k]
-    for k in range(TONE_BINS):
-        state.re[TONE_BINS * row + k] = re[k]
-        state.im[TONE_BINS * row + k] = im[k]
-        state.power[TONE_BINS * row + k] = re[k] * re[k] + im[k] * im[k]
-    state.energy[row] = energy
-    below -= energy
-    state.energy_below[row] = below if below > 0 else 0
+    cdef float[2] energy
+    cdef int k
+    paytone_mask_frame(state.y, state.below, &state.re[TONE_BINS * row], &state.im[TONE_BINS * row], energy)
+    for k in range(TONE_BINS * row, TONE_BINS * row + TONE_BINS):
+        state.power[k] = state.re[k] * state.re[k] + state.im[k] * state.im[k]
+    state.energy[row] = energy[0]
+    state.energy_below[row] = energy[1] - energy[0] if energy[1] > energy[0] else 0
 
 
 cdef double _track_floor(MaskState* state, double below) noexcept nogil:
