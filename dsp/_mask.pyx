@@ -84,6 +84,7 @@ cdef enum:
     FRAME_MASK = MASK_FRAMES - 1
     RULES = 6
     LOSS_RULES = 3
+    LONGEST = 8  # frames that a rule looks at
     HOLD_FRAMES = 8  # 40 ms: an echo or what follows a dropout still belongs to the key
     BACK_GAP = 2  # frames without the tones that the way back to the first sample steps over
     LOSS_BEFORE = 60  # samples by which a frame may end before a loss and still touches it
@@ -265,19 +266,27 @@ cdef double _steady(MaskState* state, int n, int k, double* power, double* devia
     return (x * x + y * y) / (before * after)
 
 
-cdef int _recognise(MaskState* state, int rule, double floor) noexcept nogil:
-    """Apply one rule to the last frames; 1 leaves the pair in state.low, state.high."""
-    cdef double[8] power
-    cdef double energy = 0, below = 0, low, high, low_off, high_off, most, steadier, other
-    cdef int n = RULE_FRAMES[rule], i, k, row, low_bin = 0, high_bin = 4
-    for k in range(TONE_BINS):
-        power[k] = 0
-    for i in range(n):
-        row = (state.frames - 1 - i) & FRAME_MASK
-        energy += state.energy[row]
-        below += state.energy_below[row]
+cdef void _gather(MaskState* state, double* power, double* energy, double* below) noexcept nogil:
+    """Sum over the last 1, 2 ... LONGEST frames."""
+    cdef int n, k, row
+    for n in range(LONGEST):
+        row = (state.frames - 1 - n) & FRAME_MASK
+        energy[n] = state.energy[row] + (energy[n - 1] if n else 0)
+        below[n] = state.energy_below[row] + (below[n - 1] if n else 0)
         for k in range(TONE_BINS):
-            power[k] += state.power[TONE_BINS * row + k]
+            power[TONE_BINS * n + k] = state.power[TONE_BINS * row + k]
+            if n:
+                power[TONE_BINS * n + k] += power[TONE_BINS * (n - 1) + k]
+
+
+cdef int _recognise(
+    MaskState* state, int rule, double floor, const double* power, double energy, double below
+) noexcept nogil:
+    """Apply one rule to the last frames and their sums; 1 leaves the pair in state.low, state.high."""
+    cdef double low, high, low_off, high_off, most, steadier, other
+    cdef int n = RULE_FRAMES[rule], k, low_bin = 0, high_bin = 4
+    if energy < n * MIN_POWER * SHARE_OF_POWER:
+        return 0
     below -= BELOW_TO_MEAN * floor * n / FLOOR_WIDTH
     if below > RULE_BELOW[rule] * energy:
         return 0
@@ -375,8 +384,11 @@ cdef void _block(MaskState* state) noexcept nogil:
     cdef float[8] power
     cdef float[2] energy
     cdef int64_t last, first, start = 0, end
+    cdef double[64] sums  # [LONGEST][8]
+    cdef double[8] energies
+    cdef double[8] belows
     cdef double below = 0, floor
-    cdef int i, gap = 0, heard = 0
+    cdef int i, n, gap = 0, heard = 0
     memmove(&state.y[0], &state.y[HOP], HOP * sizeof(float))
     memmove(&state.below[0], &state.below[HOP], HOP * sizeof(float))
     tone_block(state.x, &state.y[HOP], bank, power, energy)
@@ -391,13 +403,13 @@ cdef void _block(MaskState* state) noexcept nogil:
     end = state.position - TONE_DELAY  # of the last frame
     if state.edge_before or state.edge_behind:
         _edges(state)
-    for i in range(RULES):
-        if _recognise(state, i, floor):
-            heard = RULE_FRAMES[i]
-    if not heard:
-        for i in range(RULES, RULES + LOSS_RULES):
-            if _touches(state, end, RULE_FRAMES[i]) and _recognise(state, i, floor):
-                heard = RULE_FRAMES[i]
+    _gather(state, sums, energies, belows)
+    for i in range(RULES + LOSS_RULES):
+        n = RULE_FRAMES[i]
+        if i >= RULES and (heard or not _touches(state, end, n)):
+            continue
+        if _recognise(state, i, floor, &sums[TONE_BINS * (n - 1)], energies[n - 1], belows[n - 1]):
+            heard = n
     if heard:
         first = last - heard + 1
         # A window may be partly empty: what is silent belongs to no key.
