@@ -474,28 +474,64 @@ cdef inline int16_t _emit(MaskState* state) noexcept nogil:
     return <int16_t>(value + 0.5 if value >= 0 else value - 0.5)
 
 
-cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, int n) noexcept nogil:
-    cdef int i
-    cdef int64_t q
+cdef inline int _clear(MaskState* state, int n) noexcept nogil:
+    """Say whether the next n samples go out as they are."""
+    cdef int i, secret = 0
+    if state.fade < MASK_FADE or state.out < state.masked_to:
+        return 0
     for i in range(n):
+        secret |= state.secret[(state.out + MASK_FADE + i) & RING_MASK]
+    return not secret
+
+
+cdef void _give(MaskState* state, int16_t* out, int n) noexcept nogil:
+    cdef int i
+    if not _clear(state, n):
+        for i in range(n):
+            out[i] = _emit(state)
+        return
+    for i in range(n):
+        out[i] = state.line[(state.out + i) & RING_MASK]
+        state.line[(state.out + i) & RING_MASK] = 0
+    state.out += n
+
+
+cdef inline uint8_t _kind(MaskState* state, int64_t q) noexcept nogil:
+    """Return what the sample at q, which has just come, is."""
+    if (
+        state.holding
+        or q < state.secret_to[KEY - 1]
+        or (q >= state.mark_from and (state.mark_open or q < state.mark_to))
+    ):
+        return KEY
+    return SPLINTER if q < state.secret_to[SPLINTER - 1] else 0
+
+
+cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, int n) noexcept nogil:
+    cdef int i, m, whole
+    cdef int64_t q
+    while n > 0:
+        m = TONE_BLOCK - state.fill
+        whole = m <= n
+        if not whole:
+            m = n
         q = state.position
-        state.line[q & RING_MASK] = samples[i]
-        if (
-            state.holding
-            or q < state.secret_to[KEY - 1]
-            or (q >= state.mark_from and (state.mark_open or q < state.mark_to))
-        ):
-            state.secret[q & RING_MASK] = KEY
-        else:
-            state.secret[q & RING_MASK] = SPLINTER if q < state.secret_to[SPLINTER - 1] else 0
-        state.x[TONE_HISTORY + state.fill] = samples[i]
-        state.position += 1
-        state.fill += 1
-        if state.fill == TONE_BLOCK:
+        for i in range(m):
+            state.line[(q + i) & RING_MASK] = samples[i]
+            state.secret[(q + i) & RING_MASK] = _kind(state, q + i)
+            state.x[TONE_HISTORY + state.fill + i] = samples[i]
+        state.position += m
+        state.fill += m
+        # The block that its last sample completes decides on what goes out with that sample.
+        _give(state, out, m - whole)
+        if whole:
             state.fill = 0
             _block(state)
             memmove(&state.x[0], &state.x[TONE_BLOCK], TONE_HISTORY * sizeof(float))
-        out[i] = _emit(state)
+            _give(state, &out[m - 1], 1)
+        samples += m
+        out += m
+        n -= m
 
 
 cdef void mask_mark(MaskState* state, int64_t start, int64_t end) noexcept nogil:
