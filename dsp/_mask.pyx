@@ -10,7 +10,7 @@ cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport atan2, cos, fabs, sin, sqrt
 from libc.stdint cimport int16_t, int64_t, uint8_t
-from libc.string cimport memmove, memset
+from libc.string cimport memcpy, memmove, memset
 
 from dsp._tonefit cimport BIN_OMEGA, TONE_BINS, TONE_BLOCK, TONE_DELAY, TONE_HISTORY, tone_block
 
@@ -474,25 +474,24 @@ cdef inline int16_t _emit(MaskState* state) noexcept nogil:
     return <int16_t>(value + 0.5 if value >= 0 else value - 0.5)
 
 
-cdef inline int _clear(MaskState* state, int n) noexcept nogil:
-    """Say whether the next n samples go out as they are."""
+cdef inline int _clear(MaskState* state, int at, int n) noexcept nogil:
+    """Say whether the next n samples, at `at` in the line, go out as they are."""
     cdef int i, secret = 0
     if state.fade < MASK_FADE or state.out < state.masked_to:
         return 0
     for i in range(n):
-        secret |= state.secret[(state.out + MASK_FADE + i) & RING_MASK]
+        secret |= state.secret[at + MASK_FADE + i]
     return not secret
 
 
 cdef void _give(MaskState* state, int16_t* out, int n) noexcept nogil:
-    cdef int i
-    if not _clear(state, n):
+    cdef int i, at = <int>(state.out & RING_MASK)
+    if at + MASK_FADE + n > MASK_RING or not _clear(state, at, n):
         for i in range(n):
             out[i] = _emit(state)
         return
-    for i in range(n):
-        out[i] = state.line[(state.out + i) & RING_MASK]
-        state.line[(state.out + i) & RING_MASK] = 0
+    memcpy(out, &state.line[at], n * sizeof(int16_t))
+    memset(&state.line[at], 0, n * sizeof(int16_t))  # it may be a key's
     state.out += n
 
 
@@ -507,8 +506,19 @@ cdef inline uint8_t _kind(MaskState* state, int64_t q) noexcept nogil:
     return SPLINTER if q < state.secret_to[SPLINTER - 1] else 0
 
 
+cdef inline int _nothing_known(MaskState* state, int64_t q, int n) noexcept nogil:
+    """Say whether n samples from q on come with nothing that makes them secret already."""
+    return (
+        not state.holding
+        and q >= state.secret_to[0]
+        and q >= state.secret_to[1]
+        and not state.mark_open
+        and (q >= state.mark_to or q + n <= state.mark_from)
+    )
+
+
 cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, int n) noexcept nogil:
-    cdef int i, m, whole
+    cdef int i, m, whole, at
     cdef int64_t q
     while n > 0:
         m = TONE_BLOCK - state.fill
@@ -517,9 +527,15 @@ cdef void mask_process(MaskState* state, const int16_t* samples, int16_t* out, i
             m = n
         q = state.position
         for i in range(m):
-            state.line[(q + i) & RING_MASK] = samples[i]
-            state.secret[(q + i) & RING_MASK] = _kind(state, q + i)
             state.x[TONE_HISTORY + state.fill + i] = samples[i]
+        at = <int>(q & RING_MASK)
+        if _nothing_known(state, q, m) and at + m <= MASK_RING:
+            memcpy(&state.line[at], samples, m * sizeof(int16_t))
+            memset(&state.secret[at], 0, m)
+        else:
+            for i in range(m):
+                state.line[(q + i) & RING_MASK] = samples[i]
+                state.secret[(q + i) & RING_MASK] = _kind(state, q + i)
         state.position += m
         state.fill += m
         # The block that its last sample completes decides on what goes out with that sample.
