@@ -82,7 +82,7 @@ cdef enum:
     HOP = 40
     RING_MASK = MASK_RING - 1
     FRAME_MASK = MASK_FRAMES - 1
-    RULES = 6
+    RULES = 7
     LOSS_RULES = 3
     LONGEST = 8  # frames that a rule looks at
     HOLD_FRAMES = 8  # 40 ms: an echo or what follows a dropout still belongs to the key
@@ -99,18 +99,20 @@ cdef enum:
 
 # The rules, each by itself enough: frames in a row, least share of energy that the two tones explain, least coherence
 # of phase from frame to frame of the steadier and of the other tone, most unsteady energy below the band as a share of
-# that in it, most deviation of frequency (1: only MAX_DEVIATION counts).
+# that in it, most deviation of frequency of the steadier and of the other (1: only MAX_DEVIATION counts).
 # 20 ms of tone that stands alone; 25 ms among other sound; 35 ms in noise; 35 ms of a key's very frequencies in more
 # noise; 45 ms of tone, perfectly steady, with strong products of distortion; 35 ms under a voice, which disturbs one
-# tone and not both. The longest, its filter and a block's wait are 419 samples: within MASK_DELAY.
+# tone and not both, twice. The longest, its filter and a block's wait are 419 samples: within MASK_DELAY.
 # Then those for what touches a loss, where a key may be cut to any length: 10, 15 and 25 ms.
-cdef int[9] RULE_FRAMES = [3, 4, 6, 6, 8, 6, 1, 2, 4]
-cdef double[9] RULE_SHARE = [0.92, 0.80, 0.60, 0.42, 0.42, 0.55, 0.5, 0.5, 0.5]
-cdef double[9] RULE_STEADIER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.98, 0, 0, 0.85]
-cdef double[9] RULE_OTHER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.55, 0, 0, 0.85]
-cdef double[9] RULE_BELOW = [0.4, 0.3, 0.25, 0.25, 0.5, 3, 0.5, 0.5, 0.5]
-cdef double[9] RULE_DEVIATION = [1, 0.028, 0.028, 0.02, 0.02, 0.017, 1, 1, 1]
+cdef int[10] RULE_FRAMES = [3, 4, 6, 6, 8, 6, 6, 1, 2, 4]
+cdef double[10] RULE_SHARE = [0.92, 0.80, 0.60, 0.42, 0.42, 0.55, 0.85, 0.5, 0.5, 0.5]
+cdef double[10] RULE_STEADIER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.98, 0.98, 0, 0, 0.85]
+cdef double[10] RULE_OTHER = [0.95, 0.90, 0.88, 0.80, 0.98, 0.55, 0.75, 0, 0, 0.85]
+cdef double[10] RULE_BELOW = [0.4, 0.3, 0.25, 0.25, 0.5, 3, 1, 0.5, 0.5, 0.5]
+cdef double[10] RULE_DEVIATION = [1, 0.028, 0.028, 0.02, 0.02, 0.017, 0.017, 1, 1, 1]
+cdef double[10] RULE_OTHER_DEVIATION = [1, 0.028, 0.028, 0.02, 0.02, 0.017, 0.027, 1, 1, 1]
 cdef double MIN_DBM0 = -47.0  # each tone; a key at -36 dBm0 with 6 dB of twist has one at -42
+cdef double MIN_LOSS_DBM0 = -57.0  # beside a loss, whose concealment fades over the first 10 ms that arrive
 cdef double MAX_DEVIATION = 0.032  # ratio; detectors take 0.0185
 cdef double WIDE_TWIST_DEVIATION = 0.045  # the weaker of two tones 5 dB and more apart is measured less well
 cdef double MIN_TWIST = 0.0398  # high over low power: -14 dB; detectors take -10
@@ -122,8 +124,8 @@ cdef double HELD_SHARE = 0.35
 cdef double HELD_POWER = 0.001
 cdef double HELD_DBM0 = -56.0
 
-cdef double EDGE_CONTRAST = 3.0
-cdef double EDGE_LEAST = 900.0  # of that difference's square: noise of about -60 dBm0, a tone of 1 kHz at -57
+cdef double EDGE_CONTRAST = 2.0
+cdef double EDGE_LEAST = 200.0  # of that difference's square: an idle line's noise at -65 dBm0 has as much
 
 cdef double[41] GAIN
 # |X|^2 of a tone of peak a on the bin is (20 a)^2, its weighted energy 15 a^2.
@@ -153,6 +155,7 @@ cdef inline double _power_of_dbm0(double level_dbm0) noexcept nogil:
 
 cdef double HELD_LEAST = _power_of_dbm0(HELD_DBM0)
 cdef double MIN_POWER = _power_of_dbm0(MIN_DBM0)
+cdef double MIN_LOSS_POWER = _power_of_dbm0(MIN_LOSS_DBM0)
 
 
 cdef void mask_init(MaskState* state, double tone_dbm0) noexcept nogil:
@@ -283,9 +286,10 @@ cdef int _recognise(
     MaskState* state, int rule, double floor, const double* power, double energy, double below
 ) noexcept nogil:
     """Apply one rule to the last frames and their sums; 1 leaves the pair in state.low, state.high."""
-    cdef double low, high, low_off, high_off, most, steadier, other
+    cdef double low, high, low_off, high_off, most, steadier, other, least
     cdef int n = RULE_FRAMES[rule], k, low_bin = 0, high_bin = 4
-    if energy < n * MIN_POWER * SHARE_OF_POWER:
+    least = n * (MIN_POWER if rule < RULES else MIN_LOSS_POWER)
+    if energy < least * SHARE_OF_POWER:
         return 0
     below -= BELOW_TO_MEAN * floor * n / FLOOR_WIDTH
     if below > RULE_BELOW[rule] * energy:
@@ -303,16 +307,15 @@ cdef int _recognise(
     other = _steady(state, n, high_bin, &high, &high_off)
     if other > steadier:
         steadier, other = other, steadier
+        low_off, high_off = high_off, low_off
     if steadier < RULE_STEADIER[rule] * RULE_STEADIER[rule] or other < RULE_OTHER[rule] * RULE_OTHER[rule]:
         return 0
     if low + high < RULE_SHARE[rule] * energy / SHARE_OF_POWER:
         return 0
-    if low < n * MIN_POWER or high < n * MIN_POWER or high < MIN_TWIST * low or high > MAX_TWIST * low:
+    if low < least or high < least or high < MIN_TWIST * low or high > MAX_TWIST * low:
         return 0
     most = MAX_DEVIATION if 0.2 * low < high < 3.2 * low else WIDE_TWIST_DEVIATION
-    if most > RULE_DEVIATION[rule]:
-        most = RULE_DEVIATION[rule]
-    if low_off > most or high_off > most:
+    if low_off > most or high_off > most or low_off > RULE_DEVIATION[rule] or high_off > RULE_OTHER_DEVIATION[rule]:
         return 0
     state.low = low_bin
     state.high = high_bin
