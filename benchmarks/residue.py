@@ -449,6 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     corpus: Path | None = chosen.corpus if chosen.corpus.is_dir() else None
     rng = np.random.default_rng(chosen.seed)
     dialled = [DIGITS[i] for i in rng.permutation(np.repeat(np.arange(16), chosen.keys))]
+    guesser = np.random.default_rng((chosen.seed, 1))  # of its own, so that the keys are the same whatever is left
     attack, receivers = Attack(), None if chosen.quick else Receivers()
     total = Tally()
     by_noise: dict[str, Tally] = {}
@@ -459,7 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         range(0, len(dialled), KEYS_PER_PHONE), cases(BEYOND if chosen.beyond else NOISES), strict=False
     ):
         made = recording(case, dialled[at : at + KEYS_PER_PHONE], rng, corpus)
-        tally = examine(made, attack, receivers, rng, **how)
+        tally = examine(made, attack, receivers, guesser, **how)
         total.add(tally)
         by_noise.setdefault(case.noise_name, Tally()).add(tally)
         by_loss.setdefault(case.loss_name, Tally()).add(tally)

@@ -14,6 +14,8 @@ from benchmarks.dtmf.score import Key
 from benchmarks.residue import LOSSES, NOISES, WINDOWS, Attack, Case, Receivers, Recording, Tally, examine, recording
 from dsp import channel
 from dsp.dtmf import DIGITS
+from dsp.levels import peak_of_dbm0
+from dsp.mask import DELAY_SAMPLES, MaskFill, ToneMask
 from tests.support.tones import key, silence
 
 NEARLY_ALL = 0.999
@@ -59,6 +61,24 @@ def test_nor_through_loss_that_the_mask_was_told_of(
         tally = run(Case(noise, snr_db, "ulaw", loss, share, fill), 6, attack, receivers, 48)
         assert tally.left == 0
         assert_nothing_is_told(tally)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_a_loss_leaves_of_a_key_goes_though_it_is_too_short_for_a_key(before: bool) -> None:
+    rng = np.random.default_rng(12)
+    for digit in DIGITS * 4:
+        n = int(rng.integers(72, 120))  # 9 to 15 ms
+        tone = key(digit, n / 8, rng=rng)
+        x = np.zeros(4800, dtype=np.int16)
+        at = 1600 - n if before else 1760
+        x[at : at + n] = tone
+        x = channel.add_noise(x, 10, rng, signal_power=peak_of_dbm0(-9) ** 2)
+        x[1600:1760] = 0
+        mask = ToneMask(fill=MaskFill.SILENCE)
+        out = mask.process(x[:1600])
+        mask.concealed(1600, 1760)
+        y = np.concatenate([out, mask.process(x[1600:]), mask.flush()])[DELAY_SAMPLES:]
+        assert not y[at : at + n].any()
 
 
 def test_nor_with_a_detectors_marks_in_more_noise_than_is_asked_for(attack: Attack) -> None:
