@@ -124,7 +124,7 @@ cdef double HELD_SHARE = 0.35
 cdef double HELD_POWER = 0.001
 cdef double HELD_DBM0 = -56.0
 
-cdef double EDGE_CONTRAST = 2.0
+cdef double EDGE_CONTRAST = 2.0  # 3 dB: a key 10 dB over noise, whose samples differ from one another more than its own
 cdef double EDGE_LEAST = 200.0  # of that difference's square: an idle line's noise at -65 dBm0 has as much
 
 cdef double[41] GAIN

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.dtmf.score import Key
 from benchmarks.residue import LOSSES, NOISES, WINDOWS, Attack, Case, Receivers, Recording, Tally, examine, recording
 from dsp import channel
+from dsp._mask import state_size
 from dsp.dtmf import DIGITS
 from dsp.levels import peak_of_dbm0
 from dsp.mask import DELAY_SAMPLES, MaskFill, ToneMask
@@ -118,3 +119,7 @@ def test_chance_is_what_the_attacker_has_where_there_is_nothing(attack: Attack) 
     tally = examine(empty, attack, None, rng)
     assert max(tally.guessed.values()) <= tally.bound()
     assert tally.left == len(made.keys)  # noise is no key, and goes through
+
+
+def test_a_thousand_masks_fit_into_eight_megabytes() -> None:
+    assert state_size() <= 8192
