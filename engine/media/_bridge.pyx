@@ -10,7 +10,7 @@ Nothing here allocates, waits or touches a Python object.
 from libc.stdint cimport int16_t, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from dsp._mask cimport mask_enable, mask_init, mask_mark, mask_process
+from dsp._mask cimport mask_concealed, mask_enable, mask_hold, mask_init, mask_mark, mask_process
 from engine.media._keys cimport keys_push
 from engine.media._leg cimport SOURCE_TELEPHONE_EVENT, TICK_SAMPLES, LegState
 
@@ -44,22 +44,28 @@ cdef void bridge_unlink(LegState* leg) noexcept nogil:
     memset(leg.heard, 0, sizeof(leg.heard))
 
 
-cdef void bridge_mask(LegState* leg, bint on_the_way, bint masks, double fill_dbm0) noexcept nogil:
-    """Put the mask's delay line in the way or take it out, and say whether it takes keys out."""
+cdef void bridge_mask(LegState* leg, bint on_the_way, bint masks, bint holds, double fill_dbm0) noexcept nogil:
+    """Put the mask's delay line in the way or take it out, and say whether it takes keys out, or all there is."""
     if on_the_way and not leg.is_masked:
         mask_init(&leg.mask, fill_dbm0)
         leg.mask_key = -1
     elif not on_the_way and leg.is_masked:
         memset(&leg.mask, 0, sizeof(leg.mask))
     leg.is_masked = on_the_way
-    leg.masks = on_the_way and masks
+    leg.masks = on_the_way and (masks or holds)
     if on_the_way:
         mask_enable(&leg.mask, masks)
+        mask_hold(&leg.mask, holds)
 
 
-cdef void bridge_offer(LegState* leg, const int16_t* frame) noexcept nogil:
-    """Take one frame of what came, and make of it what others hear."""
+cdef void bridge_offer(LegState* leg, const int16_t* frame, int32_t made_up) noexcept nogil:
+    """Take one frame of what came, and make of it what others hear.
+
+    `made_up` samples, counted from the frame's first, may hold what concealment made of a key.
+    """
     if leg.is_masked:
+        if made_up:
+            mask_concealed(&leg.mask, leg.mask.position, leg.mask.position + made_up)
         mask_process(&leg.mask, frame, leg.heard, TICK_SAMPLES)
     else:
         memcpy(leg.heard, frame, sizeof(leg.heard))

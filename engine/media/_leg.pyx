@@ -113,6 +113,8 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
     cdef JitterFrame frame
     cdef int16_t samples[TICK_SAMPLES]
     cdef uint8_t valid[TICK_SAMPLES]
+    cdef int64_t concealed
+    cdef int32_t made_up
     cdef int i
     receive_rtp(leg, context, now_ns)
     if (leg.ticks + <uint64_t>leg.id) % RTCP_TICKS == 0:
@@ -120,6 +122,7 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
     if not leg.configured:
         return
     _listen(leg)
+    concealed = leg.playout.concealed
     for i in range(CATCH_UP_FRAMES):
         frame = jitter_get(&leg.jitter, samples, valid)
         _frame(leg, context, &frame, samples, valid, now_ns)
@@ -127,7 +130,9 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
             break
     if leg.is_listened_to:
         playout_take(&leg.playout, samples)
-        bridge_offer(leg, samples)
+        # What was made up in this tick is in this frame or still waits behind it.
+        made_up = TICK_SAMPLES + leg.playout.n if leg.playout.concealed != concealed else 0
+        bridge_offer(leg, samples, made_up)
     leg.counters.delay = jitter_depth(&leg.jitter)
     memset(samples, 0, sizeof(samples))
     if (

@@ -70,6 +70,7 @@ cdef struct Command:
     int32_t gain
     bint flag
     bint other_flag
+    bint third_flag
     int64_t position
     double level_dbm0
     LegState* leg
@@ -256,14 +257,15 @@ cdef class ClockThread:
         command.leg = leg.state
         return bool(ring_push(&self.commands, &command))
 
-    def mask(self, LegCore leg not None, *, bint on_the_way, bint masks, double fill_dbm0):
-        """Put the mask in the way of what others hear of a leg; `masks` says whether it takes keys out."""
+    def mask(self, LegCore leg not None, *, bint on_the_way, bint masks, bint holds, double fill_dbm0):
+        """Put the mask in the way of what others hear of a leg; `masks`: it takes keys out; `holds`: all."""
         cdef Command command
         memset(&command, 0, sizeof(Command))
         command.kind = COMMAND_MASK
         command.leg = leg.state
         command.flag = on_the_way
         command.other_flag = masks
+        command.third_flag = holds
         command.level_dbm0 = fill_dbm0
         return bool(ring_push(&self.commands, &command))
 
@@ -440,7 +442,7 @@ cdef class ClockThread:
             elif command.kind == COMMAND_UNBRIDGE:
                 bridge_unlink(command.leg)
             elif command.kind == COMMAND_MASK:
-                bridge_mask(command.leg, command.flag, command.other_flag, command.level_dbm0)
+                bridge_mask(command.leg, command.flag, command.other_flag, command.third_flag, command.level_dbm0)
             elif command.kind == COMMAND_RECORD:
                 self._record(command.leg, command.recorder)
             elif command.kind == COMMAND_MUTE:

@@ -321,23 +321,28 @@ class Leg:
         self._check_open()
         self._masked = True
         self._fill_dbm0 = FLAT_TONE_DBM0 if fill is MaskFill.TONE else _SILENT_FILL_DBM0
-        self._check(self._clock.mask(self._core, on_the_way=True, masks=False, fill_dbm0=self._fill_dbm0))
+        self._send_mask(on_the_way=True)
 
-    def mask(self, on: bool) -> None:
+    def mask(self, on: bool, *, everything: bool = False) -> None:
         """Take keys out of what others hear of this leg, or let them pass: `mask_line` comes first.
 
-        While it is on, telephone-events and tones of this leg reach nobody but the engine.
+        While it is on, telephone-events and tones of this leg reach nobody but the engine. With `everything` nothing
+        at all of the caller is heard, for whoever wants no risk: keys drown in a voice that is louder than they are.
         """
         self._check_open()
         if not self._masked:
             raise MediaError("this leg has no mask line: call mask_line before anybody hears the leg")
-        self._check(self._clock.mask(self._core, on_the_way=True, masks=on, fill_dbm0=self._fill_dbm0))
+        self._send_mask(on_the_way=True, masks=on, holds=on and everything)
 
     def remove_mask_line(self) -> None:
         """Take the delay line out again; what waits in it is lost."""
         self._check_open()
         self._masked = False
-        self._check(self._clock.mask(self._core, on_the_way=False, masks=False, fill_dbm0=self._fill_dbm0))
+        self._send_mask(on_the_way=False)
+
+    def _send_mask(self, *, on_the_way: bool, masks: bool = False, holds: bool = False) -> None:
+        done = self._clock.mask(self._core, on_the_way=on_the_way, masks=masks, holds=holds, fill_dbm0=self._fill_dbm0)
+        self._check(done)
 
     def send_digits(self, codes: Sequence[int], *, mode: KeyMode, on_ms: int = 80, off_ms: int = 80) -> None:
         """Key digits towards the peer, after those that wait: RFC 4733 codes 0 to 15.

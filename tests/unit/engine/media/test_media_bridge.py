@@ -185,6 +185,35 @@ def test_no_tone_of_a_masked_leg_reaches_the_other(case: MediaCase, fill: MaskFi
     assert DtmfDetector(SENSITIVE).process(heard_by(desk)) == []
 
 
+def test_nothing_of_the_caller_is_heard_where_all_is_held_back(case: MediaCase) -> None:
+    caller, customer, agent, desk = pair(case)
+    caller.mask_line(fill=MaskFill.SILENCE)
+    caller.bridge(agent)
+    caller.mask(True, everything=True)
+    talk(case, customer, audio(0.6))
+    assert not np.any(heard_by(desk))
+    caller.mask(False)
+    talk(case, customer, audio(0.6), at=4800)
+    assert np.any(heard_by(desk))
+
+
+@pytest.mark.parametrize("lost", [(4,), (5, 6), (3, 9)])
+def test_no_tone_is_left_beside_a_lost_packet(case: MediaCase, lost: tuple[int, ...]) -> None:
+    caller, customer, agent, desk = pair(case)
+    caller.mask_line()
+    caller.bridge(agent)
+    caller.mask(True)
+    tones = np.concatenate([generate("5", on_ms=100, off_ms=140) for _ in range(20)])
+    for i, start in enumerate(range(0, len(tones) - TICK + 1, TICK)):
+        if i % 12 in lost:
+            customer.sequence += 1
+        else:
+            customer.send_audio(tones[start : start + TICK], timestamp=start)
+        case.tick()
+    case.tick(20)
+    assert DtmfDetector(SENSITIVE).process(heard_by(desk)) == []
+
+
 def test_a_key_is_masked_when_a_gateway_sends_tone_and_event(case: MediaCase) -> None:
     caller, customer, agent, desk = pair(case)
     caller.mask_line()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dsp.dtmf import generate
 from dsp.g711 import alaw_encode, ulaw_encode
@@ -36,12 +38,12 @@ def case() -> Iterator[MediaCase]:
         yield one
 
 
-def leg_of(case: MediaCase, codec: str, **config: object) -> tuple[Leg, Peer]:
+def leg_of(case: MediaCase, codec: str, **config: Any) -> tuple[Leg, Peer]:
     receive = {number: name for number, name in RECEIVE.items() if why_unavailable(name) is None}
     return case.leg(codec=codec, send_pt=PTS[codec], receive_pts=receive, **config)
 
 
-def spoken(peer: Peer, codec: str, samples: np.ndarray, case: MediaCase) -> None:  # type: ignore[type-arg]
+def spoken(peer: Peer, codec: str, samples: NDArray[np.int16], case: MediaCase) -> None:
     coder = make_codec(opus=codec == "opus")
     info = codec_named(codec)
     for start in range(0, len(samples) - TICK + 1, TICK):
