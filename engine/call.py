@@ -22,7 +22,7 @@ from engine.config import FormConfig, MediaConfig
 from engine.errors import LedgerError, MediaError
 from engine.events import CallAnswered, CallEnded, EngineEvent
 from engine.form import FormProgram
-from engine.ledger import Ledger
+from engine.ledger import CallMedia, Ledger
 from engine.log import fields
 from engine.media import (
     DigitEnded,
@@ -30,12 +30,21 @@ from engine.media import (
     DigitReceived,
     DigitSource,
     Leg,
+    LegStatistics,
     MediaEvent,
     MediaPlane,
     MediaTimeout,
     PlayFinished,
 )
-from engine.metrics import CALLS, CALLS_ACTIVE, CALLS_REFUSED, DIGITS
+from engine.metrics import (
+    CALL_JITTER_SECONDS,
+    CALL_MOS,
+    CALLS,
+    CALLS_ACTIVE,
+    CALLS_REFUSED,
+    DIGITS,
+    MEDIA_PACKETS,
+)
 from engine.rtp.srtp import SrtpKeysPair
 from prompts.clip import Clip
 from sip.crypto_attribute import SrtpPolicy
@@ -202,6 +211,7 @@ class Call:
             event_send_pt=media.event_send_pt,
             event_rate_hz=media.event_rate_hz,
             rtcp_mux=media.rtcp_mux,
+            extended_reports=media.extended_reports,
             srtp=None if srtp is None else SrtpKeysPair(srtp.suite, srtp.local_key, srtp.remote_key),
             ptime_ms=media.ptime_ms,
             sending=media.direction in ("sendrecv", "sendonly"),
@@ -371,9 +381,7 @@ class Call:
         duration_s = self._context.now() - self._started_at
         await self._recorded.wait()
         try:
-            await self._context.ledger.record_call_end(
-                self.call_id, cause=cause, packets_in=statistics.packets_in, packets_lost=statistics.lost
-            )
+            await self._context.ledger.record_call_end(self.call_id, cause=cause, media=self._media_record(statistics))
         except LedgerError as error:
             log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
         CALLS_ACTIVE.dec()
@@ -381,6 +389,32 @@ class Call:
         log.info("call ended", extra=fields(call=self.call_id, cause=cause, seconds=f"{duration_s:.1f}"))
         self._context.notify(CallEnded(call_id=self.call_id, cause=cause, duration_s=duration_s))
         self._on_gone(self)
+
+    def _media_record(self, statistics: LegStatistics) -> CallMedia:
+        """Say what the media was like, to the metrics and for the record."""
+        discarded = sum(statistics.discarded_by_cause.values())
+        for fate, n in (
+            ("received", statistics.packets_in),
+            ("lost", statistics.lost),
+            ("late", statistics.late),
+            ("discarded", discarded),
+        ):
+            MEDIA_PACKETS.labels(fate=fate).inc(max(0, n))
+        if statistics.packets_in:
+            CALL_MOS.observe(statistics.mos)
+            CALL_JITTER_SECONDS.observe(statistics.jitter_ms / 1000)
+        agreed = self._agreed
+        return CallMedia(
+            codec=agreed.codec if agreed is not None else "",
+            srtp=agreed.srtp.suite if agreed is not None and agreed.srtp is not None else "",
+            packets_in=statistics.packets_in,
+            packets_lost=statistics.lost,
+            packets_late=statistics.late,
+            packets_discarded=discarded,
+            jitter_ms=statistics.jitter_ms,
+            round_trip_ms=statistics.round_trip_ms,
+            mos=statistics.mos,
+        )
 
     async def _record_start(self) -> None:
         try:

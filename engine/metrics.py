@@ -8,10 +8,13 @@ __all__ = (
     "CALLS",
     "CALLS_ACTIVE",
     "CALLS_REFUSED",
+    "CALL_JITTER_SECONDS",
+    "CALL_MOS",
     "CONNECTOR_SECONDS",
     "DATAGRAMS_DROPPED",
     "DIGITS",
     "LATE_TICKS",
+    "MEDIA_PACKETS",
     "PAYMENTS",
     "REGISTRY",
 )
@@ -27,6 +30,24 @@ PAYMENTS = Counter(
 DIGITS = Counter("paytone_digits_total", "Keys heard, by source.", ["source"], registry=REGISTRY)
 DATAGRAMS_DROPPED = Counter("paytone_sip_dropped_total", "SIP datagrams from sources not allowed.", registry=REGISTRY)
 LATE_TICKS = Gauge("paytone_media_late_ticks", "Ticks of the media threads that came late.", registry=REGISTRY)
+MEDIA_PACKETS = Counter(
+    "paytone_media_packets_total",
+    "RTP packets of calls that ended: received, lost (of those expected), late, discarded.",
+    ["fate"],
+    registry=REGISTRY,
+)
+CALL_MOS = Histogram(
+    "paytone_call_mos",
+    "Opinion score of what was heard in calls (ITU-T G.107).",
+    registry=REGISTRY,
+    buckets=(1.5, 2, 2.5, 3, 3.25, 3.5, 3.75, 4, 4.25, 4.5),
+)
+CALL_JITTER_SECONDS = Histogram(
+    "paytone_call_jitter_seconds",
+    "Interarrival jitter at the end of calls (RFC 3550 A.8).",
+    registry=REGISTRY,
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
+)
 CONNECTOR_SECONDS = Histogram(
     "paytone_connector_seconds",
     "Time from the journal to the connector's answer.",

@@ -99,6 +99,8 @@ class MediaParameters:
     remote_rtcp_port: int
     "0 when the far end has none; equal to the RTP port with rtcp-mux."
     rtcp_mux: bool = False
+    extended_reports: bool = False
+    "The far end asks for VoIP metrics in RTCP (RFC 3611 §5.1)."
     srtp: SrtpParameters | None = None
     "None means plain RTP."
     codec: str
@@ -266,6 +268,7 @@ def _parameters(theirs: SessionDescription, media: MediaDescription, *, local_di
         remote_address=connection.address,
         remote_rtp_port=media.port,
         remote_rtcp_port=0,
+        extended_reports=_wants_voip_metrics(media),
         codec="",
         send_pt=0,
         receive_pts={},
@@ -275,6 +278,11 @@ def _parameters(theirs: SessionDescription, media: MediaDescription, *, local_di
         direction=_direction(sends=sends, receives=receives),
         held=held,
     )
+
+
+def _wants_voip_metrics(media: MediaDescription) -> bool:
+    value = media.attribute("rtcp-xr") or ""
+    return any(wish.partition("=")[0] == "voip-metrics" for wish in value.split())
 
 
 def _direction(*, sends: bool, receives: bool) -> str:

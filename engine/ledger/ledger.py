@@ -8,6 +8,7 @@ the remedy in its text, when the database does not let it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.errors import LedgerError
 from engine.ledger.database import BUSY_TIMEOUT_S, Database
-from engine.ledger.records import AttemptRecord, WebhookRecord
+from engine.ledger.records import AttemptRecord, CallMedia, WebhookRecord
 from engine.ledger.schema import CALLS, CHARGE_ATTEMPTS, OUTBOX, PAYMENTS
 from engine.pay.submission import ConnectorAnswer, Outcome, Submission
 from engine.redact import mask_card, redact_text
@@ -81,14 +82,12 @@ class Ledger:
             )
         )
 
-    async def record_call_end(
-        self, call_id: str, *, cause: str, packets_in: int | None = None, packets_lost: int | None = None
-    ) -> None:
+    async def record_call_end(self, call_id: str, *, cause: str, media: CallMedia | None = None) -> None:
         """Note that a call is over; a call whose start was not recorded is passed over."""
         await self._execute(
             update(CALLS)
             .where(CALLS.c.call_id == call_id)
-            .values(ended_at=self._clock(), cause=cause[:64], packets_in=packets_in, packets_lost=packets_lost)
+            .values(ended_at=self._clock(), cause=cause[:64], **({} if media is None else asdict(media)))
         )
 
     # -- payments ------------------------------------------------------------------------------------------------

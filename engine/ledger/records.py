@@ -7,7 +7,27 @@ from datetime import datetime
 
 from engine.pay.submission import Outcome
 
-__all__ = ("AttemptRecord", "WebhookRecord")
+__all__ = ("AttemptRecord", "CallMedia", "WebhookRecord")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMedia:
+    """What a call record keeps of the media that was received."""
+
+    codec: str
+    srtp: str
+    "The suite; empty for plain RTP."
+    packets_in: int
+    packets_lost: int
+    packets_late: int
+    "Came after their playout."
+    packets_discarded: int
+    jitter_ms: float
+    "RFC 3550 A.8."
+    round_trip_ms: float | None
+    "None where the far end told nothing."
+    mos: float
+    "ITU-T G.107 Annex B, 1 to 4.5."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

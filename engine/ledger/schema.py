@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -64,6 +65,13 @@ CALLS = Table(
     Column("cause", String(64)),
     Column("packets_in", Integer),
     Column("packets_lost", Integer),
+    Column("packets_late", Integer),
+    Column("packets_discarded", Integer),
+    Column("jitter_ms", Float),
+    Column("round_trip_ms", Float),
+    Column("mos", Float),
+    Column("codec", String(16)),
+    Column("srtp", String(48)),
     Index("ix_calls_started_at", "started_at"),
 )
 

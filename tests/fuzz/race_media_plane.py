@@ -17,7 +17,7 @@ from random import Random
 if __name__ == "__main__":  # run as a file, the repository is not on the path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from engine.media import Codec, DigitReceived, Leg, LegClosed, MediaPlane
+from engine.media import DigitReceived, Leg, LegClosed, MediaPlane
 from prompts.clip import Clip
 
 __all__ = ("run",)
@@ -25,7 +25,7 @@ __all__ = ("run",)
 PAIRS = 6
 
 
-def _configure(leg: Leg, other: Leg, codec: Codec) -> None:
+def _configure(leg: Leg, other: Leg, codec: str) -> None:
     leg.configure(
         remote=("127.0.0.1", other.rtp_port),
         codec=codec,
@@ -39,7 +39,7 @@ def _configure(leg: Leg, other: Leg, codec: Codec) -> None:
 def _disturb(random: Random, legs: list[Leg], clip: Clip) -> None:
     """Give one command, or read one figure."""
     leg = random.choice(legs)
-    choice = random.randrange(8)
+    choice = random.randrange(16)
     if choice == 0:
         leg.play([clip] * random.randrange(4), token=1, interruptible=random.random() < 0.5, gap_ms=20)
     elif choice == 1:
@@ -53,10 +53,27 @@ def _disturb(random: Random, legs: list[Leg], clip: Clip) -> None:
     elif choice == 5:
         leg.statistics()
     elif choice == 6:
-        codec: Codec = "PCMA" if random.random() < 0.5 else "PCMU"
+        codec = "PCMA" if random.random() < 0.5 else "PCMU"
         _configure(leg, legs[legs.index(leg) ^ 1], codec)
+    elif choice == 7:
+        leg.seek(random.randrange(200))
+    elif choice == 8:
+        leg.set_volume(random.uniform(-20.0, 6.0))
+    elif choice == 9:
+        random.choice([leg.pause_playing, leg.resume_playing])()
+    elif choice == 10:
+        leg.bridge(legs[legs.index(leg) ^ 1])
+    elif choice == 11:
+        leg.unbridge()
+    elif choice == 12:
+        leg.mask_line()
+        leg.mask(random.random() < 0.5, everything=random.random() < 0.3)
+    elif choice == 13:
+        leg.remove_mask_line()
+    elif choice == 14:
+        leg.mute(random.random() < 0.5)
     else:
-        leg.play([clip], token=2, interruptible=False, loop=True)
+        leg.play([clip], token=2, interruptible=False, loop=True, report_ms=100)
 
 
 def run(*, seconds: float, threads: int, seed: int) -> tuple[int, int, int]:
@@ -71,7 +88,8 @@ def run(*, seconds: float, threads: int, seed: int) -> tuple[int, int, int]:
     try:
         while time.monotonic() < until:
             while len(legs) < 2 * PAIRS:
-                pair = [plane.open_leg(record=True) for _ in range(2)]
+                first = plane.open_leg(record=True)
+                pair = [first, plane.open_leg(record=True, beside=first)]
                 _configure(pair[0], pair[1], "PCMU")
                 _configure(pair[1], pair[0], "PCMU")
                 legs += pair

@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from engine.errors import LedgerError
-from engine.ledger import Ledger
+from engine.ledger import CallMedia, Ledger
 from engine.pay.submission import ConnectorAnswer, Operation, Outcome
 from tests.support.payments import VISA, SlidingClock, submission_of
 
@@ -214,12 +214,27 @@ class TestPayments:
 class TestCalls:
     async def test_call_is_recorded_from_answer_to_end(self, ledger: Ledger, tmp_path: Path) -> None:
         await ledger.record_call_start("c1", sip_call_id="x@y", caller="alice", dialled="pay", form="donation")
-        await ledger.record_call_end("c1", cause="caller-hung-up", packets_in=50, packets_lost=1)
+        media = CallMedia(
+            codec="G722",
+            srtp="AEAD_AES_128_GCM",
+            packets_in=50,
+            packets_lost=1,
+            packets_late=2,
+            packets_discarded=3,
+            jitter_ms=1.5,
+            round_trip_ms=None,
+            mos=4.25,
+        )
+        await ledger.record_call_end("c1", cause="caller-hung-up", media=media)
         with closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as database:
             row = database.execute(
-                "SELECT sip_call_id, caller, dialled, form, cause, packets_in, packets_lost FROM calls"
+                "SELECT sip_call_id, caller, dialled, form, cause, packets_in, packets_lost, packets_late,"
+                " packets_discarded, jitter_ms, round_trip_ms, mos, codec, srtp FROM calls"
             ).fetchone()
-        assert row == ("x@y", "alice", "pay", "donation", "caller-hung-up", 50, 1)
+        assert row == (
+            *("x@y", "alice", "pay", "donation", "caller-hung-up", 50, 1, 2, 3, 1.5, None, 4.25),
+            *("G722", "AEAD_AES_128_GCM"),
+        )
 
     async def test_call_left_open_by_a_crash_is_closed(self, ledger: Ledger, tmp_path: Path) -> None:
         await ledger.record_call_start("c1", sip_call_id="x", caller="a", dialled="p", form="f")
