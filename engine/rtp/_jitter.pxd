@@ -36,6 +36,7 @@ cdef struct JitterBuffer:
     int64_t reference           # clock minus media time of the fastest packets: relative delays count from here
     int64_t stall_to            # media time up to which packets waited in a stall that no delay would have covered
     int64_t spurt_from          # what is missing before it is silence and no loss
+    int64_t joined_from         # where a spurt was moved up to the tail before it: nothing of it lies earlier
     uint32_t last_timestamp
     uint32_t jump_timestamp
     bint anchored

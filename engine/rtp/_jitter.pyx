@@ -232,6 +232,7 @@ cdef int64_t _after_dry(JitterBuffer* buffer, int64_t position, bint marker) noe
         buffer.reference += position - (buffer.newest + JITTER_TICK)
         position = buffer.newest + JITTER_TICK
         buffer.spurt_from = position
+        buffer.joined_from = position
     elif marker or gap > MAX_DELAY:
         buffer.spurt_from = position
     if position - buffer.play > MAX_DELAY:
@@ -310,6 +311,7 @@ cdef int64_t _anchor(JitterBuffer* buffer) noexcept nogil:
     buffer.reference = buffer.clock - position
     buffer.stall_to = 0
     buffer.spurt_from = 0
+    buffer.joined_from = 0
     buffer.wait = buffer.target
     buffer.held = 0
     # For the first second the delay is learned before it is shortened.
@@ -340,6 +342,10 @@ cdef JitterVerdict jitter_put(
         if position < 0:
             if in_order:
                 return JITTER_JUMP
+            buffer.late += 1
+            return JITTER_LATE
+        if not in_order and position < buffer.joined_from:
+            # Overtaken by the packet that moved its spurt: its place is among what came before.
             buffer.late += 1
             return JITTER_LATE
     buffer.last_position = position

@@ -6,7 +6,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -90,6 +90,7 @@ def test_each_sample_comes_at_most_once_and_in_order(
     pieces=st.lists(st.tuples(st.integers(0, 6000), st.integers(1, 500), st.integers(0, 3)), min_size=1, max_size=80),
     first=st.integers(0, 0xFFFFFFFF),
 )
+@example(pieces=[(0, 1, 3), (2462, 1, 0), (2182, 1, 2)], first=0)
 @settings(deadline=None, max_examples=150)
 def test_a_sample_is_where_its_timestamp_says_however_packets_overlap(
     pieces: list[tuple[int, int, int]], first: int
