@@ -18,7 +18,7 @@ CORPUS ?= $(wildcard ../shared/corpora)
 SPEEDS ?= 0.8,0.9,1,1.1,1.25
 export PYTHON
 
-.PHONY: help system run test interop lint types check bench docs clean
+.PHONY: help system run test interop fuzz sanitize lint types check bench docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,13 @@ test: $(VENV)/.built  ## Run the tests (unit, standards, property, end to end)
 interop: $(VENV)/.built  ## Run the tests against baresip, SIPp, Kamailio and pjsua2
 	@deploy/system-packages --interop
 	$(BIN)/python -m pytest -q -m "interop or soak" $(ARGS)
+
+fuzz: $(VENV)/.built  ## Fuzz every packet parser under AddressSanitizer (SECONDS_EACH=60)
+	VENV=$(VENV) deploy/sanitize fuzz
+
+sanitize: $(VENV)/.built  ## Tests under AddressSanitizer, the media plane under ThreadSanitizer
+	VENV=$(VENV) deploy/sanitize address
+	VENV=$(VENV) deploy/sanitize thread
 
 lint: $(VENV)/.built  ## ruff, import contracts, stubs of the compiled modules
 	$(BIN)/ruff check .
