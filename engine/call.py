@@ -34,6 +34,7 @@ from engine.media import (
     MediaEvent,
     MediaPlane,
     MediaTimeout,
+    PeerUnreachable,
     PlayFinished,
 )
 from engine.metrics import (
@@ -316,6 +317,9 @@ class Call:
                 self._merger.end(event, self._context.now())
             case PlayFinished():
                 self._program.play_finished(event.token, event.interrupted_by_digit, self._context.now())
+            case PeerUnreachable():
+                # It may still come: a peer that is moved, or a PBX that opens its port late. Silence ends the call.
+                log.info("the far end refuses our media (ICMP)", extra=fields(call=self.call_id))
             case MediaTimeout():
                 if self._media is not None and self._media.held:
                     return  # on hold nothing comes (RFC 3264 §8.4)

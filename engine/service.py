@@ -190,6 +190,7 @@ class Engine:
             for account in self.config.accounts:
                 self.agent.endpoint.unregister(account, asyncio.get_running_loop().time())
             self.agent.flush()
+            self.plane.drain()
             await self._drain(drain_s)
         await self._close()
 
