@@ -2,9 +2,9 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t
 
 
 cdef enum:
-    JITTER_RING = 4096          # samples: 512 ms at 8 kHz
+    JITTER_RING = 8192          # samples: 1.024 s at 8 kHz
     JITTER_TICK = 160           # samples of one tick: 20 ms at 8 kHz
-    JITTER_WORDS = 128          # JITTER_RING bits
+    JITTER_WORDS = 256          # JITTER_RING bits
     JITTER_BINS = 41            # of 5 ms: relative delays of 0 to 200 ms
 
 

@@ -14,7 +14,7 @@ tick takes 160 samples, with a note for each whether it came. The laws:
   detector or a recorder hears all of it, and only a listener skips it. A frame without audio is never worth a wait.
 - A timestamp more than half a second off needs a second packet that follows it, a marker, or a dry buffer
   (RFC 3550 §5.1 lets a sender jump; a damaged packet must not move the playout).
-- More than 512 ms waiting is refused and counted.
+- More than 1.024 s waiting is refused and counted.
 """
 
 cimport cython

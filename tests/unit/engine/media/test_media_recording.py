@@ -125,3 +125,11 @@ def test_another_recording_takes_over_at_a_frame(case: MediaCase, recorder: Manu
     second.close()
     recorder.stop()
     assert [len(read_recording(one.path)[1]) // 4 for one in (first, second)] == [1600, 2400]
+
+
+def test_a_leg_with_everything_on_takes_no_more_than_64_kib(case: MediaCase, recorder: ManualRecorder) -> None:
+    leg, _ = case.leg(record=False)
+    recording = recorder.open("call.wav")
+    ring = len(recording.tap.memory())
+    # The playlist is a hundred bytes, its clips are shared.
+    assert leg._core.size + ring + 1024 <= 64 * 1024
