@@ -88,6 +88,14 @@ cdef object _fill_address(Address* out, int family, bytes packed, int port):
     memcpy(out.ip, at, min(<Py_ssize_t>16, len(packed)))
 
 
+cdef Command _command(int32_t kind, LegState* leg) noexcept:
+    cdef Command command
+    memset(&command, 0, sizeof(Command))
+    command.kind = kind
+    command.leg = leg
+    return command
+
+
 @cython.final
 cdef class ClockThread:
     """One clock, its legs and its two rings. Commands come from Python only, under the GIL: one producer."""
@@ -124,10 +132,7 @@ cdef class ClockThread:
 
     def add(self, LegCore leg not None, int phase):
         """Hand a leg over; it belongs to the thread until its closed event is drained."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_ADD
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_ADD, leg.state)
         leg.state.phase = phase % N_PHASES
         leg.released = False
         if not ring_push(&self.commands, &command):
@@ -137,10 +142,7 @@ cdef class ClockThread:
 
     def remove(self, LegCore leg not None):
         """Ask for a leg back."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_REMOVE
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_REMOVE, leg.state)
         return bool(ring_push(&self.commands, &command))
 
     def configure(
@@ -166,11 +168,8 @@ cdef class ClockThread:
         uint64_t serial,
     ):
         """Set what SDP agreed on. Addresses are ``(packed, port)``; `carries` maps payload types to numbers."""
-        cdef Command command
+        cdef Command command = _command(COMMAND_CONFIGURE, leg.state)
         cdef LegConfig* config = &command.config
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_CONFIGURE
-        command.leg = leg.state
         _fill_address(&config.remote, family, remote[0], remote[1])
         _fill_address(&config.remote_rtcp, family, remote_rtcp[0], remote_rtcp[1])
         config.codec = codec
@@ -197,72 +196,48 @@ cdef class ClockThread:
 
     def play(self, LegCore leg not None, PlaylistCore playlist not None):
         """Play from the next tick on, in place of what plays now."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_PLAY
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_PLAY, leg.state)
         command.playlist = &playlist.list
         return bool(ring_push(&self.commands, &command))
 
     def stop_playing(self, LegCore leg not None):
         """Stop at the next tick."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_STOP
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_STOP, leg.state)
         return bool(ring_push(&self.commands, &command))
 
     def pause_playing(self, LegCore leg not None, bint paused):
         """Hold what plays, or let it go on."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_PAUSE
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_PAUSE, leg.state)
         command.flag = paused
         return bool(ring_push(&self.commands, &command))
 
     def seek(self, LegCore leg not None, int64_t position):
         """Let what plays go on at `position`, in samples."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_SEEK
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_SEEK, leg.state)
         command.position = position
         return bool(ring_push(&self.commands, &command))
 
     def gain(self, LegCore leg not None, int32_t gain):
         """Make what plays louder or softer: `gain` in 1/16384."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_GAIN
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_GAIN, leg.state)
         command.gain = gain
         return bool(ring_push(&self.commands, &command))
 
     def bridge(self, LegCore leg not None, LegCore other not None, *, bint relay_keys):
         """Let two legs of this thread hear each other."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_BRIDGE
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_BRIDGE, leg.state)
         command.other = other.state
         command.flag = relay_keys
         return bool(ring_push(&self.commands, &command))
 
     def unbridge(self, LegCore leg not None):
         """Part a leg from the one it is bridged with."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_UNBRIDGE
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_UNBRIDGE, leg.state)
         return bool(ring_push(&self.commands, &command))
 
     def mask(self, LegCore leg not None, *, bint on_the_way, bint masks, bint holds, double fill_dbm0):
         """Put the mask in the way of what others hear of a leg; `masks`: it takes keys out; `holds`: all."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_MASK
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_MASK, leg.state)
         command.flag = on_the_way
         command.other_flag = masks
         command.third_flag = holds
@@ -271,20 +246,14 @@ cdef class ClockThread:
 
     def mute(self, LegCore leg not None, bint muted):
         """Let others hear nothing of a leg, or all again."""
-        cdef Command command
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_MUTE
-        command.leg = leg.state
+        cdef Command command = _command(COMMAND_MUTE, leg.state)
         command.flag = muted
         return bool(ring_push(&self.commands, &command))
 
     def record(self, LegCore leg not None, RecordingCore recording):
         """Record a leg from its next tick on, in place of what records it now; None ends it."""
-        cdef Command command
+        cdef Command command = _command(COMMAND_RECORD, leg.state)
         cdef bint pushed
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_RECORD
-        command.leg = leg.state
         if recording is not None:
             # Pinned before the thread can see it: Python frees no tap that a leg still has.
             command.recorder = recording.tap
@@ -296,11 +265,8 @@ cdef class ClockThread:
 
     def key(self, LegCore leg not None, uint8_t code, *, bint in_band, int32_t on_samples, int32_t off_samples):
         """Queue one key to be sent."""
-        cdef Command command
+        cdef Command command = _command(COMMAND_KEY, leg.state)
         cdef bint pushed
-        memset(&command, 0, sizeof(Command))
-        command.kind = COMMAND_KEY
-        command.leg = leg.state
         command.code = code
         command.in_band = in_band
         command.on_samples = on_samples
