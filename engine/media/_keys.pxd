@@ -6,8 +6,4 @@ from engine.media._leg cimport LegState
 cdef bint keys_push(LegState* leg, uint8_t code, bint in_band, int32_t on_samples, int32_t off_samples) noexcept nogil
 cdef bint keys_mix(LegState* leg, int16_t* out) noexcept nogil
 cdef bint keys_send(LegState* leg) noexcept nogil
-
-
-cdef inline bint keys_are_due(const LegState* leg) noexcept nogil:
-    """Tell whether tones or their pauses are to be mixed in."""
-    return leg.tone.left > 0 or leg.key_pause > 0 or leg.n_keys > 0
+cdef void keys_rest(LegState* leg) noexcept nogil

@@ -40,6 +40,7 @@ cdef bint keys_push(LegState* leg, uint8_t code, bint in_band, int32_t on_sample
     leg.key_on[index] = on_samples
     leg.key_off[index] = off_samples
     leg.n_keys += 1
+    leg.is_keying = True
     return True
 
 
@@ -91,6 +92,11 @@ cdef bint keys_mix(LegState* leg, int16_t* out) noexcept nogil:
             break
         at += n
     return heard
+
+
+cdef void keys_rest(LegState* leg) noexcept nogil:
+    """See whether anything is left to key."""
+    leg.is_keying = leg.sender.active or leg.tone.left > 0 or leg.key_pause > 0 or leg.n_keys > 0
 
 
 cdef bint keys_send(LegState* leg) noexcept nogil:

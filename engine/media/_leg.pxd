@@ -169,6 +169,7 @@ cdef struct LegState:
     bint event_heard            # a telephone-event came: tones in the audio are no digits any more
     bint events_open            # the receiver of telephone-events has something to poll
     bint has_tap
+    bint is_keying              # keys wait or are being sent
     bint silence_reported
     bint marker
     int32_t phase

@@ -41,8 +41,9 @@ from engine.media._system cimport Address, batch_prepare, fetch, monotonic_ns, s
 cdef enum:
     COMMANDS = 4096
     EVENTS = 16384
-    FETCH = 768                 # bytes of a leg that each tick touches, and of its jitter buffer
-    FETCH_JITTER = 128
+    FETCH = 1088                # bytes of a leg that each tick touches, of its jitter buffer and of its detector
+    FETCH_JITTER = 192
+    FETCH_DETECTOR = 192
 
 cdef enum:  # kinds of command
     COMMAND_ADD = 1
@@ -370,6 +371,8 @@ cdef class ClockThread:
             if following != NULL:
                 fetch(following, FETCH)
                 fetch(&following.jitter, FETCH_JITTER)
+                fetch(&following.detector.position, FETCH_DETECTOR)
+                fetch(&following.detector.open, FETCH_DETECTOR)
             if leg.closing:
                 self._give_back(leg, now_ns)
             elif leg.cycle != self.context.cycle:

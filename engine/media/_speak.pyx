@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from dsp._g711 cimport alaw_decode, alaw_encode, ulaw_decode, ulaw_encode
 from engine.media._bridge cimport bridge_mix
-from engine.media._keys cimport keys_are_due, keys_mix, keys_send
+from engine.media._keys cimport keys_mix, keys_rest, keys_send
 from engine.media._leg cimport (
     CARRIES_PCMA,
     CARRIES_PCMU,
@@ -144,11 +144,11 @@ cdef void leg_speak(LegState* leg, TickContext* context, int64_t now_ns) noexcep
         leg.timestamp += <uint32_t>((context.skipped - leg.skipped) * TICK_SAMPLES)
         leg.skipped = context.skipped
         leg.marker = True
-    if keys_send(leg):
+    if leg.is_keying and keys_send(leg):
         # What would have been heard in this tick is not: the prompt runs on under the key.
         linear = _make_frame(leg, context, False, bytes_, samples)
     else:
-        linear = _make_frame(leg, context, keys_are_due(leg), bytes_, samples)
+        linear = _make_frame(leg, context, leg.is_keying, bytes_, samples)
         _queue(leg, bytes_, samples, linear)
     if leg.recorder != NULL:
         if not linear:
@@ -157,6 +157,8 @@ cdef void leg_speak(LegState* leg, TickContext* context, int64_t now_ns) noexcep
         recorder_push(leg.recorder, leg.heard if leg.has_heard else NULL, samples)
     if linear:
         memset(samples, 0, sizeof(samples))
+    if leg.is_keying:
+        keys_rest(leg)
     _flush(leg)
     if now_ns >= leg.report_at_ns:
         leg_report(leg, context, now_ns, False)
