@@ -87,6 +87,7 @@ cdef bint bridge_mix(LegState* leg, int16_t* samples) noexcept nogil:
 
 cdef void bridge_key(LegState* leg, int64_t start) noexcept nogil:
     """A key was pressed that began at `start` of the mask's time: what is still in the line of it stays there."""
+    leg.hides_key = leg.masks or leg.muted
     if not leg.is_masked:
         return
     leg.mask_key = max(start - MARK_BEFORE, <int64_t>0)
@@ -100,7 +101,8 @@ cdef void bridge_key_end(LegState* leg, int32_t source, int32_t code, int64_t du
     if leg.is_masked and leg.mask_key >= 0:
         mask_mark(&leg.mask, leg.mask_key, leg.mask.position + after)
         leg.mask_key = -1
-    if leg.masks or leg.muted or not leg.relays_keys or other == NULL or source != SOURCE_TELEPHONE_EVENT:
+    # An application that has its last digit may take the mask off while the key is still held.
+    if leg.hides_key or leg.masks or leg.muted or not leg.relays_keys or other == NULL or source != SOURCE_TELEPHONE_EVENT:
         return
     keys_push(
         other,

@@ -223,6 +223,7 @@ cdef struct LegState:
     bint muted                  # the other leg hears nothing of this one
     bint relays_keys            # telephone-events go to the other leg while the mask is off
     bint masks                  # the mask takes keys out
+    bint hides_key              # the key that is pressed began under the mask: it stays there
     bint has_heard
     int64_t mask_key            # where the key began that is marked and has not ended, or -1
     MaskState mask

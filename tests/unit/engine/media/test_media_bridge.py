@@ -214,6 +214,41 @@ def test_no_tone_is_left_beside_a_lost_packet(case: MediaCase, lost: tuple[int, 
     assert DtmfDetector(SENSITIVE).process(heard_by(desk)) == []
 
 
+@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("held_ms", [60, 100, 160, 240])
+def test_a_tone_that_began_under_the_mask_stays_there_though_it_is_taken_off(
+    case: MediaCase, everything: bool, held_ms: int
+) -> None:
+    caller, customer, agent, desk = pair(case)
+    caller.mask_line()
+    caller.bridge(agent)
+    caller.mask(True, everything=everything)
+    tone = generate("5", on_ms=300, off_ms=300)
+    for i, start in enumerate(range(0, len(tone) - TICK + 1, TICK)):
+        if i == held_ms // 20:
+            caller.mask(False)
+        customer.send_audio(tone[start : start + TICK], timestamp=start)
+        case.tick()
+    case.tick(10)
+    assert DtmfDetector(SENSITIVE).process(heard_by(desk)) == []
+
+
+def test_an_event_that_began_under_the_mask_is_not_relayed_when_it_ends_without(case: MediaCase) -> None:
+    caller, customer, agent, desk = pair(case)
+    caller.mask_line()
+    caller.bridge(agent)
+    caller.mask(True)
+    customer.send_event(5, timestamp=0, marker=True)
+    case.tick(2)
+    caller.mask(False)
+    customer.send_event(5, timestamp=0, duration=800, end=True)
+    case.tick(10)
+    customer.send_event(6, timestamp=8000, duration=800, marker=True, end=True)
+    case.tick(10)
+    assert codes(case.events) == [5, 6]
+    assert {packet.payload[0] for packet in desk.received() if packet.payload_type == EVENT_PT} == {6}
+
+
 def test_a_key_is_masked_when_a_gateway_sends_tone_and_event(case: MediaCase) -> None:
     caller, customer, agent, desk = pair(case)
     caller.mask_line()
