@@ -7,15 +7,17 @@ out or not: switching splices nothing. While the mask is on, no key goes across 
 Nothing here allocates, waits or touches a Python object.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
+from dsp._comfort_noise cimport comfort_noise_generate, comfort_noise_init, comfort_noise_update
 from dsp._mask cimport mask_concealed, mask_enable, mask_hold, mask_init, mask_mark, mask_process
 from engine.media._keys cimport keys_push
 from engine.media._leg cimport SOURCE_TELEPHONE_EVENT, TICK_SAMPLES, LegState
 
 cdef enum:
     SAMPLES_PER_MS = 8
+    NOISE_DBOV = 65             # -65 dBov: heard as a line that is open, and below what any receiver takes for a key
     KEY_MIN_MS = 60             # a relayed key is one that every receiver takes (Q.24: 40 ms)
     KEY_MAX_MS = 8000           # and one segment of RFC 4733 at 8 kHz
     KEY_PAUSE_MS = 60
@@ -25,12 +27,20 @@ cdef enum:
     MARK_AFTER = 2400
 
 
+cdef void _prepare_noise(LegState* leg) noexcept nogil:
+    cdef uint8_t level = NOISE_DBOV
+    comfort_noise_init(&leg.noise, leg.ssrc)
+    comfort_noise_update(&leg.noise, &level, 1)
+
+
 cdef void bridge_link(LegState* leg, LegState* other) noexcept nogil:
     """Let two legs of one thread hear each other; whatever they were linked with before is let go."""
     bridge_unlink(leg)
     bridge_unlink(other)
     leg.other = other
     other.other = leg
+    _prepare_noise(leg)
+    _prepare_noise(other)
 
 
 cdef void bridge_unlink(LegState* leg) noexcept nogil:
@@ -72,17 +82,26 @@ cdef void bridge_offer(LegState* leg, const int16_t* frame, int32_t made_up) noe
     leg.has_heard = True
 
 
-cdef bint bridge_mix(LegState* leg, int16_t* samples) noexcept nogil:
-    """Add what the other leg has to say to TICK_SAMPLES; returns whether it has anything."""
-    cdef LegState* other = leg.other
+cdef void _add(int16_t* samples, const int16_t* more) noexcept nogil:
     cdef int32_t i
     cdef int32_t sum_
-    if other == NULL or other.muted or not other.has_heard:
-        return False
     for i in range(TICK_SAMPLES):
-        sum_ = <int32_t>samples[i] + other.heard[i]
+        sum_ = <int32_t>samples[i] + more[i]
         samples[i] = <int16_t>min(max(sum_, -32768), 32767)
-    return True
+
+
+cdef void bridge_mix(LegState* leg, int16_t* samples) noexcept nogil:
+    """Add what the other leg, if there is one, has to say to TICK_SAMPLES."""
+    cdef LegState* other = leg.other
+    cdef int16_t noise[TICK_SAMPLES]
+    if other == NULL:
+        return
+    if other.muted:
+        # Dead silence sounds like a call that is over.
+        comfort_noise_generate(&leg.noise, noise, TICK_SAMPLES)
+        _add(samples, noise)
+    elif other.has_heard:
+        _add(samples, other.heard)
 
 
 cdef void bridge_key(LegState* leg, int64_t start) noexcept nogil:

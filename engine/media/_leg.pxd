@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from dsp._comfort_noise cimport ComfortNoiseState
 from dsp._dtmf cimport DtmfParams, DtmfState
 from dsp._mask cimport MaskState
 from dsp._oscillator cimport ToneGenState
@@ -228,6 +229,7 @@ cdef struct LegState:
     int64_t mask_key            # where the key began that is marked and has not ended, or -1
     MaskState mask
     int16_t[TICK_SAMPLES] heard # this tick's frame, as the other hears it
+    ComfortNoiseState noise     # what this leg hears while the other is muted
 
     # Speaking.
     uint8_t[2 * FIFO_SAMPLES] fifo  # bytes of G.711, or int16 for the other codecs
