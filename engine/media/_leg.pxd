@@ -209,6 +209,10 @@ cdef struct LegState:
     bint unreachable_reported
     uint32_t candidate_ssrc
     CollisionGuard collisions
+    Address newcomer            # a source that may take the place of the latched one
+    uint16_t newcomer_sequence  # that it sends next
+    int32_t newcomer_packets
+    int64_t flooded_ns          # when more came in a tick than is read in one, or 0
     int64_t event_packet_ns     # when the last telephone-event came
     uint32_t rtp_timestamp      # last one received, and the sample that it stands for
     int64_t rtp_units

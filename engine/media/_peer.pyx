@@ -2,8 +2,10 @@
 
 Symmetric RTP, against injection (RFC 4961, RFC 7362 §4): we send to the signalled address until a valid packet (RTP of
 version 2 with a negotiated payload type) came. The first valid source is latched; the signalled one takes over whenever
-it is heard. Once latched, others are counted and dropped, unless the latched source has been silent for 2 s, or they
-come from the same IP address with the SSRC that we follow (gateways that send events from a port of their own).
+it is heard. Once latched, others are counted and dropped, unless they come from the same IP address with the SSRC that we
+follow (gateways that send events from a port of their own), or the latched source has been silent for 2 s and they send
+five packets in sequence (RFC 3550 A.1 has such a probation). While a leg is flooded, and for some seconds after, nobody
+new is believed: a flood silences the peer, and must not then speak for it. What SRTP found authentic needs no probation.
 A re-INVITE that names another address starts this anew.
 
 Nothing here allocates, waits or touches a Python object.
@@ -20,6 +22,10 @@ from engine.rtp._source cimport source_start
 
 cdef int64_t RELATCH_NS = 2000000000
 cdef int64_t SOURCE_SILENT_NS = 100000000
+cdef int64_t FLOOD_REST_NS = 5000000000
+
+cdef enum:
+    PROBATION = 5
 
 
 cdef bint same_address(const Address* a, const Address* b) noexcept nogil:
@@ -30,22 +36,36 @@ cdef bint same_host(const Address* a, const Address* b) noexcept nogil:
     return a.family == b.family and memcmp(a.ip, b.ip, sizeof(a.ip)) == 0
 
 
-cdef bint from_our_peer(LegState* leg, const Address* source, uint32_t ssrc, int64_t now_ns) noexcept nogil:
+cdef bint _proves_itself(LegState* leg, const Address* source, const RtpHeader* header, int64_t now_ns) noexcept nogil:
+    """Tell whether a new source has sent PROBATION packets in a row, and may take the place of a silent one."""
+    if leg.flooded_ns and now_ns - leg.flooded_ns <= FLOOD_REST_NS:
+        return False
+    if leg.srtp != NULL:
+        return True
+    if not same_address(source, &leg.newcomer) or header.sequence != leg.newcomer_sequence:
+        leg.newcomer = source[0]
+        leg.newcomer_packets = 0
+    leg.newcomer_sequence = <uint16_t>(header.sequence + 1)
+    leg.newcomer_packets += 1
+    return leg.newcomer_packets >= PROBATION
+
+
+cdef bint from_our_peer(LegState* leg, const Address* source, const RtpHeader* header, int64_t now_ns) noexcept nogil:
     """Apply the rules of symmetric RTP to a valid packet; latch where they say so."""
     if leg.is_latched and same_address(source, &leg.latched):
         leg.latched_heard_ns = now_ns
         return True
-    if (
-        leg.is_latched
-        and not same_address(source, &leg.config.remote)
-        and now_ns - leg.latched_heard_ns <= RELATCH_NS
-    ):
-        return same_host(source, &leg.latched) and leg.source.valid and leg.source.ssrc == ssrc
+    if leg.is_latched and not same_address(source, &leg.config.remote):
+        if now_ns - leg.latched_heard_ns <= RELATCH_NS:
+            return same_host(source, &leg.latched) and leg.source.valid and leg.source.ssrc == header.ssrc
+        if not _proves_itself(leg, source, header, now_ns):
+            return False
     if leg.is_latched:
         leg.counters.relatched += 1
     leg.latched = source[0]
     leg.is_latched = True
     leg.latched_heard_ns = now_ns
+    leg.newcomer_packets = 0
     return True
 
 

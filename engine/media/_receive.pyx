@@ -295,7 +295,7 @@ cdef void _datagram(
         if rtp_parse(data, n, &header) != PACKET_OK:
             leg.counters.dropped[DROP_MALFORMED] += 1
             return
-    if not from_our_peer(leg, source, header.ssrc, now_ns):
+    if not from_our_peer(leg, source, &header, now_ns):
         leg.counters.dropped[DROP_SOURCE] += 1
         return
     if header.ssrc == leg.ssrc:
@@ -324,7 +324,7 @@ cdef void _datagram(
 cdef void _drain(LegState* leg, TickContext* context, int fd, bint rtcp, int batches, int64_t now_ns) noexcept nogil:
     cdef Address source
     cdef int i
-    cdef int n
+    cdef int n = 0
     cdef int n_read
     for n_read in range(batches):
         n = batch_receive(fd, &context.batch)
@@ -350,6 +350,8 @@ cdef void _drain(LegState* leg, TickContext* context, int fd, bint rtcp, int bat
             batch_wipe(&context.batch, i)
         if n < BATCH:
             return
+    if n == BATCH and not rtcp:
+        leg.flooded_ns = now_ns
 
 
 cdef void receive_rtp(LegState* leg, TickContext* context, int64_t now_ns) noexcept nogil:
