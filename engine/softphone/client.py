@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from engine.errors import SoftphoneError
 from engine.softphone.backend import BackendName
@@ -68,6 +68,9 @@ class Softphone:
     process's words. No method logs or stores keys.
     """
 
+    MODULE: ClassVar[str] = "engine.softphone"
+    "What the process runs; whatever speaks the same lines can stand there."
+
     def __init__(
         self,
         *,
@@ -102,7 +105,7 @@ class Softphone:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "engine.softphone",
+            self.MODULE,
             *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
