@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from tests.support.process import Program, free_port
-from tests.support.recording import write_wav
+from tests.support.recording import Samples, key_tones, write_wav
 
 __all__ = ("MODULES", "Baresip", "running_baresip")
 
 MODULES = Path("/usr/lib/baresip/modules")
 READY_TIMEOUT_S = 10.0
 SILENCE_S = 90
+RATE_HZ = 8000
 
 # The sound comes from a file and goes nowhere but into sndfile's dump: no sound card is needed.
 _CONFIG = """\
@@ -36,6 +39,8 @@ auplay_srate 8000
 snd_path {directory}
 module_path {modules}
 module g711.so
+module g722.so
+module srtp.so
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -45,16 +50,19 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control_port}
 """
+_CODECS = {"": "PCMU,PCMA", "PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722/16000/1"}
 
 
 class Baresip:
     """A running baresip: commands out, events in."""
 
-    def __init__(self, directory: Path, program: Program, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, directory: Path, program: Program, writer: asyncio.StreamWriter, sip_port: int) -> None:
         self._writer = writer
+        self._files = 0
         self._changed = asyncio.Condition()
         self.directory = directory
         self.program = program
+        self.uri = f"sip:baresip@127.0.0.1:{sip_port}"
         self.events: list[dict[str, Any]] = []
 
     async def command(self, name: str, parameters: str = "") -> None:
@@ -75,10 +83,30 @@ class Baresip:
         except TimeoutError:
             raise AssertionError(f"no {kind} from baresip in {timeout_s:g} s:\n{self.program.output}") from None
 
-    def heard(self) -> Path:
-        """Return the recording of what it heard; complete once the call is closed."""
+    async def play_keys(self, keys: str) -> None:
+        """Key by tones in its audio, from now on."""
+        self._files += 1
+        file = self.directory / f"keys-{self._files}.wav"
+        tail: Samples = np.zeros(RATE_HZ * 30)
+        write_wav(file, np.concatenate([np.zeros(1600), key_tones(keys, on_ms=80, off_ms=80), tail]))
+        await self.command("ausrc", f"aufile,{file}")
+
+    def heard(self) -> Samples:
+        """Return what it heard, at 8 kHz, -1 to 1; complete once the call is closed."""
         (recording,) = self.directory.glob("dump-*-dec.wav")
-        return recording
+        with wave.open(str(recording), "rb") as file:
+            rate_hz = file.getframerate()
+            samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float64) / 32768
+        if rate_hz == RATE_HZ:
+            return samples
+        assert rate_hz == 2 * RATE_HZ, "the clock of G.722"
+        offsets = np.arange(-31, 32)
+        low_pass = np.sinc(offsets / 2) / 2 * np.hamming(len(offsets))
+        return np.convolve(samples, low_pass, mode="same")[::2]
+
+    def digits(self) -> str:
+        """Return the telephone-events that it heard the end of."""
+        return "".join(re.findall(r"received event: '(.)' \(end=1\)", self.program.output))
 
     async def read(self, reader: asyncio.StreamReader) -> None:
         """Collect events until the connection closes."""
@@ -92,20 +120,30 @@ class Baresip:
 
 
 @asynccontextmanager
-async def running_baresip(directory: Path) -> AsyncIterator[Baresip]:
-    """Run baresip with a configuration of its own and no account but its own address."""
+async def running_baresip(
+    directory: Path, *, codec: str = "", media_encryption: str = "", answering: bool = False
+) -> AsyncIterator[Baresip]:
+    """Run baresip with a configuration of its own and no account but its own address.
+
+    ``codec`` is the only one it has (``PCMU``, ``PCMA``, ``G722``), G.711 without one; ``media_encryption`` is one of
+    its names: ``srtp`` (keys beside RTP/AVP), ``srtp-mand`` (RTP/SAVP).
+    """
     directory.mkdir(parents=True)
-    write_wav(directory / "silence.wav", np.zeros(8000 * SILENCE_S))
+    write_wav(directory / "silence.wav", np.zeros(RATE_HZ * SILENCE_S))
     control_port = free_port(socket.SOCK_STREAM)
+    sip_port = free_port()
     (directory / "config").write_text(
-        _CONFIG.format(sip_port=free_port(), control_port=control_port, directory=directory, modules=MODULES)
+        _CONFIG.format(sip_port=sip_port, control_port=control_port, directory=directory, modules=MODULES)
     )
-    (directory / "accounts").write_text("<sip:baresip@127.0.0.1>;regint=0\n")
+    account = f"<sip:baresip@127.0.0.1>;regint=0;audio_codecs={_CODECS[codec]}"
+    account += f";mediaenc={media_encryption}" if media_encryption else ""
+    account += ";answermode=auto" if answering else ""
+    (directory / "accounts").write_text(f"{account}\n")
     (directory / "contacts").touch()
     async with Program("baresip", "-f", directory, directory=directory) as program:
         await program.wait_line("baresip is ready", timeout_s=READY_TIMEOUT_S)
         reader, writer = await _connect(control_port)
-        baresip = Baresip(directory, program, writer)
+        baresip = Baresip(directory, program, writer, sip_port)
         collecting = asyncio.create_task(baresip.read(reader))
         try:
             yield baresip

@@ -72,7 +72,7 @@ def _phone(options: argparse.Namespace, emit: Emit) -> PjsuaPhone:
     pjsua._endpoint_config = endpoint_config
     if options.digits:
         # pjsua2 asks the class of the call for its callbacks.
-        pjsua._Call.onDtmfDigit = heard_digit  # type: ignore[attr-defined]
+        pjsua._Call.onDtmfDigit = heard_digit
 
     class Phone(pjsua.PjsuaPhone):
         def start(self) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.interop.baresip_peer import Baresip, running_baresip
 from tests.interop.steps import TOML, assert_paid, key_each_step
 from tests.support.engine import running_engine
 from tests.support.process import needs
-from tests.support.recording import Samples, decode_keys, key_tones, level_dbm0, read_wav, write_wav
+from tests.support.recording import decode_keys, level_dbm0
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio, needs("baresip")]
 
@@ -19,7 +18,7 @@ SPEECH_DBM0 = -35.0
 
 
 def assert_heard_prompts(baresip: Baresip) -> None:
-    heard = read_wav(baresip.heard())
+    heard = baresip.heard()
     frames = [level_dbm0(heard[start : start + 160]) for start in range(0, len(heard), 160)]
     assert sum(level > SPEECH_DBM0 for level in frames) > 50, "more than a second of speech"
     assert decode_keys(heard) == ""
@@ -49,17 +48,7 @@ async def test_baresip_pays_with_tones_in_its_audio(tmp_path: Path) -> None:
     ):
         await baresip.command("dial", engine.uri())
         await baresip.wait_event("CALL_ESTABLISHED")
-        turn = 0
-
-        async def key(keys: str) -> None:
-            nonlocal turn
-            turn += 1
-            file = tmp_path / f"keys-{turn}.wav"
-            tail: Samples = np.zeros(8000 * 30)
-            write_wav(file, np.concatenate([np.zeros(1600), key_tones(keys, on_ms=80, off_ms=80), tail]))
-            await baresip.command("ausrc", f"aufile,{file}")
-
-        await key_each_step(engine, key)
+        await key_each_step(engine, baresip.play_keys)
         await baresip.wait_event("CALL_CLOSED", timeout_s=30)
         assert_paid(engine, baresip.program.output)
 
