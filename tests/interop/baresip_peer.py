@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.process import Program, free_port
-from tests.support.recording import Samples, key_tones, write_wav
+from tests.support.recording import Samples, key_tones
 
 __all__ = ("MODULES", "Baresip", "running_baresip")
 
@@ -34,8 +34,8 @@ call_max_calls 1
 audio_player aubridge,nowhere
 audio_alert aubridge,alert
 audio_source aufile,{directory}/silence.wav
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate {rate_hz}
+auplay_srate {rate_hz}
 snd_path {directory}
 module_path {modules}
 module g711.so
@@ -50,15 +50,21 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control_port}
 """
+# Samples are halved and doubled with this: half of the rate, 63 taps. baresip's own resampler takes 8 dB off 1209 Hz.
+_OFFSETS = np.arange(-31, 32)
+_LOW_PASS = np.sinc(_OFFSETS / 2) / 2 * np.hamming(len(_OFFSETS))
 _CODECS = {"": "PCMU,PCMA", "PCMU": "PCMU", "PCMA": "PCMA", "G722": "G722/16000/1"}
 
 
 class Baresip:
     """A running baresip: commands out, events in."""
 
-    def __init__(self, directory: Path, program: Program, writer: asyncio.StreamWriter, sip_port: int) -> None:
+    def __init__(
+        self, directory: Path, program: Program, writer: asyncio.StreamWriter, sip_port: int, rate_hz: int
+    ) -> None:
         self._writer = writer
         self._files = 0
+        self._rate_hz = rate_hz
         self._changed = asyncio.Condition()
         self.directory = directory
         self.program = program
@@ -88,21 +94,16 @@ class Baresip:
         self._files += 1
         file = self.directory / f"keys-{self._files}.wav"
         tail: Samples = np.zeros(RATE_HZ * 30)
-        write_wav(file, np.concatenate([np.zeros(1600), key_tones(keys, on_ms=80, off_ms=80), tail]))
+        _write(file, np.concatenate([np.zeros(1600), key_tones(keys, on_ms=80, off_ms=80), tail]), self._rate_hz)
         await self.command("ausrc", f"aufile,{file}")
 
     def heard(self) -> Samples:
         """Return what it heard, at 8 kHz, -1 to 1; complete once the call is closed."""
         (recording,) = self.directory.glob("dump-*-dec.wav")
         with wave.open(str(recording), "rb") as file:
-            rate_hz = file.getframerate()
+            assert file.getframerate() == self._rate_hz
             samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").astype(np.float64) / 32768
-        if rate_hz == RATE_HZ:
-            return samples
-        assert rate_hz == 2 * RATE_HZ, "the clock of G.722"
-        offsets = np.arange(-31, 32)
-        low_pass = np.sinc(offsets / 2) / 2 * np.hamming(len(offsets))
-        return np.convolve(samples, low_pass, mode="same")[::2]
+        return samples if self._rate_hz == RATE_HZ else np.convolve(samples, _LOW_PASS, mode="same")[::2]
 
     def digits(self) -> str:
         """Return the telephone-events that it heard the end of."""
@@ -129,11 +130,14 @@ async def running_baresip(
     its names: ``srtp`` (keys beside RTP/AVP), ``srtp-mand`` (RTP/SAVP).
     """
     directory.mkdir(parents=True)
-    write_wav(directory / "silence.wav", np.zeros(RATE_HZ * SILENCE_S))
+    rate_hz = 2 * RATE_HZ if codec == "G722" else RATE_HZ
+    _write(directory / "silence.wav", np.zeros(RATE_HZ * SILENCE_S), rate_hz)
     control_port = free_port(socket.SOCK_STREAM)
     sip_port = free_port()
     (directory / "config").write_text(
-        _CONFIG.format(sip_port=sip_port, control_port=control_port, directory=directory, modules=MODULES)
+        _CONFIG.format(
+            sip_port=sip_port, control_port=control_port, directory=directory, modules=MODULES, rate_hz=rate_hz
+        )
     )
     account = f"<sip:baresip@127.0.0.1>;regint=0;audio_codecs={_CODECS[codec]}"
     account += f";mediaenc={media_encryption}" if media_encryption else ""
@@ -143,7 +147,7 @@ async def running_baresip(
     async with Program("baresip", "-f", directory, directory=directory) as program:
         await program.wait_line("baresip is ready", timeout_s=READY_TIMEOUT_S)
         reader, writer = await _connect(control_port)
-        baresip = Baresip(directory, program, writer, sip_port)
+        baresip = Baresip(directory, program, writer, sip_port, rate_hz)
         collecting = asyncio.create_task(baresip.read(reader))
         try:
             yield baresip
@@ -151,6 +155,19 @@ async def running_baresip(
             collecting.cancel()
             await asyncio.gather(collecting, return_exceptions=True)
             writer.close()
+
+
+def _write(path: Path, samples: Samples, rate_hz: int) -> None:
+    """Write samples of 8 kHz as WAV of 8 or 16 kHz."""
+    if rate_hz == 2 * RATE_HZ:
+        stuffed = np.zeros(2 * len(samples))
+        stuffed[::2] = 2 * samples
+        samples = np.convolve(stuffed, _LOW_PASS, mode="same")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
 
 async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
