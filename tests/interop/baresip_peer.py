@@ -30,6 +30,7 @@ poll_method epoll
 sip_listen 127.0.0.1:{sip_port}
 net_interface 127.0.0.1
 rtp_ports 10000-11998
+rtcp_mux {rtcp_mux}
 call_max_calls 1
 audio_player aubridge,nowhere
 audio_alert aubridge,alert
@@ -122,7 +123,7 @@ class Baresip:
 
 @asynccontextmanager
 async def running_baresip(
-    directory: Path, *, codec: str = "", media_encryption: str = "", answering: bool = False
+    directory: Path, *, codec: str = "", media_encryption: str = "", rtcp_mux: bool = False, answering: bool = False
 ) -> AsyncIterator[Baresip]:
     """Run baresip with a configuration of its own and no account but its own address.
 
@@ -136,7 +137,12 @@ async def running_baresip(
     sip_port = free_port()
     (directory / "config").write_text(
         _CONFIG.format(
-            sip_port=sip_port, control_port=control_port, directory=directory, modules=MODULES, rate_hz=rate_hz
+            sip_port=sip_port,
+            control_port=control_port,
+            directory=directory,
+            modules=MODULES,
+            rate_hz=rate_hz,
+            rtcp_mux="yes" if rtcp_mux else "no",
         )
     )
     account = f"<sip:baresip@127.0.0.1>;regint=0;audio_codecs={_CODECS[codec]}"

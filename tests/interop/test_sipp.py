@@ -26,7 +26,7 @@ from tests.interop.sipp_peer import (
     run_caller,
 )
 from tests.interop.srtp_stream import exchange
-from tests.interop.steps import TOML, assert_paid, entries
+from tests.interop.steps import TOML, assert_paid, entries, with_srtp
 from tests.support.engine import running_engine
 from tests.support.pcap import KeyedStream, write_pcap
 from tests.support.process import needs
@@ -96,7 +96,7 @@ async def test_a_caller_who_offers_savp_pays(tmp_path: Path, suite: str) -> None
         )
         caller_scenario(tmp_path / "caller.xml", [], crypto=offer)
         async with (
-            running_engine(TOML + '\n[media]\nsrtp = "required"\n', directory=tmp_path / "engine") as engine,
+            running_engine(with_srtp("required"), directory=tmp_path / "engine") as engine,
             asyncio.TaskGroup() as group,
         ):
             calling = group.create_task(run_caller(tmp_path, "caller.xml", engine.sip_address))
