@@ -32,6 +32,7 @@ from engine.media import MediaPlane
 from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
 from engine.net.udp import SourceFilter, UdpAgent, bind_udp
 from engine.outbox import Outbox
+from engine.rtp.codec import why_unavailable
 from prompts.store import PromptStore
 from sip.endpoint import Account, Endpoint, EndpointConfig
 from sip.events import (
@@ -117,6 +118,9 @@ class Engine:
 
     async def _start(self) -> None:
         config = self.config
+        for codec in config.media.codecs:
+            if (why := why_unavailable(codec)) is not None:
+                raise ConfigError(why, where="[media] codecs", remedy=f"install it, or leave {codec} out of the list")
         host, port = config.sip.address
         sock = bind_udp(host, port, next_free=config.sip.next_free_port)
         self.sip_host, self.sip_port = host, sock.getsockname()[1]

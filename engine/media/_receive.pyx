@@ -113,8 +113,10 @@ cdef void _reports(LegState* leg, TickContext* context, EventReport* reports, in
 
 
 cdef void _telephone_event(
-    LegState* leg, TickContext* context, const RtpHeader* header, const uint8_t* payload, int32_t n, int64_t now_ns
+    LegState* leg, TickContext* context, const RtpHeader* header, const uint8_t* payload, int32_t n, bint primary,
+    int64_t now_ns
 ) noexcept nogil:
+    """Take one event; of a packet with redundancy only the `primary` block counts as a packet."""
     cdef EventReport reports[EVENT_REPORTS]
     cdef uint32_t refused = leg.events.malformed + leg.events.no_digit
     cdef int n_reports = event_receive(
@@ -124,7 +126,7 @@ cdef void _telephone_event(
     leg.events_open = True
     leg.event_packet_ns = now_ns
     # Events share the sequence numbers of the audio (RFC 4733 §2.2), where they share its SSRC.
-    if leg.source.valid and leg.source.ssrc == header.ssrc:
+    if primary and leg.source.valid and leg.source.ssrc == header.ssrc:
         source_sequence(&leg.source, header.sequence)
         leg.counters.lost = source_lost(&leg.source)
     if leg.events.malformed + leg.events.no_digit != refused:
@@ -213,7 +215,9 @@ cdef void _redundant(
         inner.payload_type = blocks[i].payload_type
         inner.payload_length = blocks[i].length
         if carries == CARRIES_EVENT and blocks[i].length:
-            _telephone_event(leg, context, &inner, payload + blocks[i].offset, blocks[i].length, now_ns)
+            _telephone_event(
+                leg, context, &inner, payload + blocks[i].offset, blocks[i].length, blocks[i].primary, now_ns
+            )
         elif blocks[i].primary and carries != CARRIES_EVENT and carries != CARRIES_REDUNDANCY:
             if carries == CARRIES_NOTHING:
                 leg.counters.dropped[DROP_PAYLOAD_TYPE] += 1
@@ -314,7 +318,7 @@ cdef void _datagram(
     if not leg.config.receiving:
         leg.counters.dropped[DROP_NOT_RECEIVING] += 1
     elif carries == CARRIES_EVENT:
-        _telephone_event(leg, context, &header, data + header.payload_offset, header.payload_length, now_ns)
+        _telephone_event(leg, context, &header, data + header.payload_offset, header.payload_length, True, now_ns)
     elif carries == CARRIES_REDUNDANCY:
         _redundant(leg, context, &header, data + header.payload_offset, now_ns)
     else:

@@ -202,6 +202,18 @@ def test_a_key_whose_every_packet_was_lost_is_heard_from_the_next_ones_redundanc
     assert codes(case.events) == [4, 2]
 
 
+def test_a_packet_of_several_events_is_one_packet(case: MediaCase) -> None:
+    leg, peer = case.leg(receive_pts={0: "PCMU", RED_PT: "RED"})
+    speak(case, peer, 5)
+    first, second = bytes([4, 0x8A, 3, 32]), bytes([2, 0x8A, 3, 32])
+    for _ in range(3):
+        payload = redundant([(EVENT_PT, 1600, first)], (EVENT_PT, second))
+        peer.send(payload=payload, payload_type=RED_PT, timestamp=8000)
+        case.tick()
+    speak(case, peer, 5, at=60)
+    assert leg.statistics().lost == 0
+
+
 def test_of_redundant_audio_the_newest_is_played(case: MediaCase) -> None:
     leg, peer = case.leg(record=True, receive_pts={0: "PCMU", RED_PT: "RED"})
     for i in range(20):
