@@ -71,15 +71,13 @@ cdef void _next(LegState* leg) noexcept nogil:
     leg.keys[index] = 0
 
 
-cdef bint keys_mix(LegState* leg, int16_t* out) noexcept nogil:
-    """Mix TICK_SAMPLES of keyed tones into `out`; returns whether there was any tone."""
+cdef void keys_mix(LegState* leg, int16_t* out) noexcept nogil:
+    """Mix TICK_SAMPLES of keyed tones into `out`."""
     cdef int32_t at = 0
     cdef int32_t n
-    cdef bint heard = False
     while at < TICK_SAMPLES:
         if leg.tone.left > 0:
             n = dtmf_tone_fill(&leg.tone, out + at, TICK_SAMPLES - at)
-            heard = True
             if n <= 0:
                 break
         elif leg.key_pause > 0:
@@ -91,7 +89,6 @@ cdef bint keys_mix(LegState* leg, int16_t* out) noexcept nogil:
         else:
             break
         at += n
-    return heard
 
 
 cdef void keys_rest(LegState* leg) noexcept nogil:

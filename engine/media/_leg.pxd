@@ -28,6 +28,8 @@ cdef enum:
     FIFO_SAMPLES = 640          # a tick and a packet of 60 ms
     TAP_FRAMES = 512            # 10 s of received audio
     GAIN_ONE = 16384            # gains are 1/16384
+    SILENCE_PCMU = 0xFF         # a sample of 0 in either law (ITU-T G.711)
+    SILENCE_PCMA = 0xD5
 
 
 cdef enum:                      # what a payload type carries; the codecs by the numbers of engine.rtp._codec

@@ -13,6 +13,8 @@ from engine.media._leg cimport (
     EVENT_PLAYED,
     EVENT_POSITION,
     GAIN_ONE,
+    SILENCE_PCMA,
+    SILENCE_PCMU,
     TICK_SAMPLES,
     LegState,
     MediaEvent,
@@ -22,8 +24,6 @@ from engine.media._leg cimport (
 )
 
 cdef enum:
-    SILENCE_PCMU = 0xFF
-    SILENCE_PCMA = 0xD5
     SAMPLES_PER_MS = 8
 
 

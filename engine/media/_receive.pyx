@@ -253,8 +253,8 @@ cdef void _rtcp(LegState* leg, uint8_t* data, int n, const Address* source, int6
     if summary.bye and (not leg.source.valid or rtcp_is_leaving(&summary, leg.source.ssrc)):
         leg.counters.peer_bye = True
     if summary.has_sender_info and leg.source.valid and summary.ssrc == leg.source.ssrc:
-        # RFC 3550 §6.4.1, LSR: the middle 32 of the 64 bits.
-        leg.last_sr = (summary.sender.ntp_seconds << 16) | (summary.sender.ntp_fraction >> 16)
+        # RFC 3550 §6.4.1, LSR.
+        leg.last_sr = ntp_middle(summary.sender.ntp_seconds, summary.sender.ntp_fraction)
         leg.last_sr_ns = now_ns
     if summary.has_reception:
         leg.counters.peer_fraction_lost = summary.reception.fraction_lost

@@ -18,6 +18,8 @@ from engine.media._leg cimport (
     CARRIES_PCMU,
     FIFO_SAMPLES,
     GAIN_ONE,
+    SILENCE_PCMA,
+    SILENCE_PCMU,
     TICK_SAMPLES,
     LegState,
     TickContext,
@@ -27,10 +29,6 @@ from engine.media._recorder cimport recorder_push, recorder_skip
 from engine.media._report cimport leg_report
 from engine.media._transmit cimport MAX_PAYLOAD, transmit_rtp
 from engine.rtp._codec cimport codec_encode
-
-cdef enum:
-    SILENCE_PCMU = 0xFF
-    SILENCE_PCMA = 0xD5
 
 
 cdef void _decode(int32_t codec, const uint8_t* source, int16_t* out, int32_t n) noexcept nogil:
