@@ -34,6 +34,7 @@ from engine.net.udp import SourceFilter, UdpAgent, bind_udp
 from engine.outbox import Outbox
 from engine.rtp.codec import why_unavailable
 from prompts.store import PromptStore
+from sip.address import Address, Listener
 from sip.endpoint import Account, Endpoint, EndpointConfig
 from sip.events import (
     Event,
@@ -47,7 +48,6 @@ from sip.events import (
     SessionId,
 )
 from sip.sdp import SessionDescription
-from sip.timers import Address
 from sip.uri import Uri
 
 __all__ = ("Engine",)
@@ -161,7 +161,9 @@ class Engine:
 
         sources = SourceFilter(config.sip.allow)
         endpoint = Endpoint(
-            EndpointConfig(contact_host=advertised, contact_port=self.sip_port, max_sessions=config.sip.max_calls),
+            EndpointConfig(
+                listeners=(Listener(id=1, host=advertised, port=self.sip_port),), max_sessions=config.sip.max_calls
+            ),
             entropy=os.urandom,
         )
         self.agent = UdpAgent(endpoint, sources, self._sip_event)

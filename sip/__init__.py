@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sip.address import Address
 from sip.auth import Challenge, authorization, choose_challenge, parse_challenge
 from sip.crypto_attribute import SrtpParameters, SrtpPolicy
 from sip.endpoint import Account, Credentials, Endpoint, EndpointConfig, Statistics, TraceRecord
@@ -13,7 +14,6 @@ from sip.message import REASON_PHRASES, Request, Response
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.parser import is_keepalive, parse_message
 from sip.sdp import Connection, MediaDescription, Origin, SessionDescription
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = (

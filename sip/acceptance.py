@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sip.address import Address
 from sip.agent import UserAgent
 from sip.bodies import SDP
 from sip.dialog import Dialog
@@ -15,19 +16,27 @@ from sip.transaction import InviteServerTransaction
 __all__ = ("Acceptance", "build_success", "put_dialog")
 
 
-def put_dialog(agent: UserAgent, request: Request, response: Response, *, contact_user: str | None) -> None:
+def put_dialog(
+    agent: UserAgent, request: Request, response: Response, destination: Address, *, contact_user: str | None
+) -> None:
     """Put on a response what opens a dialog (§12.1.1): Record-Route as it came, and our Contact."""
     response.headers.set("Record-Route", request.headers.lines("Record-Route"))
-    response.headers.set("Contact", agent.contact(contact_user))
+    response.headers.set("Contact", agent.contact(contact_user, destination))
     response.headers.set("Allow", ", ".join(agent.config.allow))
 
 
 def build_success(
-    agent: UserAgent, request: Request, dialog: Dialog, sdp: SessionDescription, *, contact_user: str | None
+    agent: UserAgent,
+    transaction: InviteServerTransaction,
+    dialog: Dialog,
+    sdp: SessionDescription,
+    *,
+    contact_user: str | None,
 ) -> Response:
     """Build the 200 to an INVITE or re-INVITE."""
+    request = transaction.request
     response = agent.response(request, 200, to_tag=dialog.local.tag)
-    put_dialog(agent, request, response, contact_user=contact_user)
+    put_dialog(agent, request, response, transaction.destination, contact_user=contact_user)
     response.headers.set("Content-Type", SDP)
     response.body = sdp.serialize()
     return response

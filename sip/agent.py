@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sip.address import Address, Listener, Transport, choose_listener
+from sip.errors import LocalProtocolError
 from sip.events import Event, SessionId
 from sip.message import Request, Response
-from sip.timers import Address, TimerQueue, TimerValues
+from sip.timers import TimerQueue, TimerValues
 from sip.transaction.layer import TransactionLayer
+from sip.uri import Uri
 
 if TYPE_CHECKING:
     from sip.dialog import DialogId
@@ -32,9 +35,8 @@ A transaction stays for 32 s (timers J, L), and a caller whose keys come as INFO
 class EndpointConfig:
     """How an endpoint presents itself, and its limits. Times are seconds."""
 
-    contact_host: str
-    "IP literal, without brackets, under which peers reach us."
-    contact_port: int
+    listeners: tuple[Listener, ...]
+    "Where peers reach us, one at least; the first is the one that stands in when none fits."
     user_agent: str = "paytone"
     t1_s: float = 0.5
     t2_s: float = 4.0
@@ -44,6 +46,12 @@ class EndpointConfig:
     setup_limit_s: float = 300.0
     "How long a session may stay unanswered: longer than the three minutes of a proxy's timer C (§16.6)."
     allow: tuple[str, ...] = ALLOW
+    tcp_above: int | None = 1300
+    "Octets above which a request goes by TCP instead of UDP (§18.1.1, the path's MTU being unknown); None: never."
+
+    def __post_init__(self) -> None:
+        if not self.listeners or len({listener.id for listener in self.listeners} | {0}) <= len(self.listeners):
+            raise LocalProtocolError("an endpoint needs listeners, each with an id of its own above 0")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +78,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRecord:
-    """One datagram for a trace. It has no header and no body, so it cannot hold a password or a keyed digit."""
+    """One message for a trace. ``data`` may hold passwords' digests, keys and digits: redact it before it goes on."""
 
     now: float
     sent: bool
@@ -78,6 +86,8 @@ class TraceRecord:
     start_line: str
     "Empty for what was no message."
     size: int
+    data: bytes = field(default=b"", repr=False)
+    "The message; empty for what was none."
 
 
 Trace = Callable[[TraceRecord], None]
@@ -91,10 +101,13 @@ class UserAgent:
         self.entropy = entropy
         self.values = TimerValues(t1_s=config.t1_s, t2_s=config.t2_s, t4_s=config.t4_s)
         self.timers = TimerQueue()
-        host = f"[{config.contact_host}]" if ":" in config.contact_host else config.contact_host
-        self.sent_by = f"{host}:{config.contact_port}"
         self.layer = TransactionLayer(
-            values=self.values, timers=self.timers, send=self.send, entropy=entropy, sent_by=self.sent_by
+            values=self.values,
+            timers=self.timers,
+            send=self.send,
+            entropy=entropy,
+            listeners=config.listeners,
+            tcp_above=config.tcp_above,
         )
         self.statistics = Statistics()
         self.outgoing: list[tuple[bytes, Address]] = []
@@ -141,14 +154,21 @@ class UserAgent:
         """Return a random number from 0 up to, not including, 1."""
         return int.from_bytes(self.entropy(4), "big") / 2**32
 
-    def contact(self, user: str | None) -> str:
-        """Return our Contact."""
-        prefix = f"{user}@" if user else ""
-        return f"<sip:{prefix}{self.sent_by}>"
+    def contact_uri(self, user: str | None, destination: Address) -> Uri:
+        """Return our Contact for who is at ``destination``: the listener that takes their requests."""
+        listener = choose_listener(self.config.listeners, destination)
+        # §26.2.2 deprecates transport=tls, but phones and proxies write and expect it; sips: would ask for TLS on
+        # every hop, which a PBX cannot promise.
+        params = () if listener.transport is Transport.UDP else (("transport", listener.transport.lower()),)
+        return Uri(user=user or None, host=listener.host, port=listener.port, params=params)
 
-    def identify(self, request: Request, *, contact_user: str | None) -> None:
+    def contact(self, user: str | None, destination: Address) -> str:
+        """Return our Contact header for who is at ``destination``."""
+        return f"<{self.contact_uri(user, destination)}>"
+
+    def identify(self, request: Request, destination: Address, *, contact_user: str | None) -> None:
         """Put on a request of ours who sends it and what it understands."""
-        request.headers.set("Contact", self.contact(contact_user))
+        request.headers.set("Contact", self.contact(contact_user, destination))
         request.headers.set("Allow", ", ".join(self.config.allow))
         request.headers.set("User-Agent", self.config.user_agent)
 

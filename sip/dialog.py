@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from sip.address import Address
 from sip.headers import Headers
 from sip.message import Request, Response
 from sip.routing import apply_route_set, next_hop
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = ("IGNORED", "TABLE", "Dialog", "DialogId", "Input", "State", "dialog_id_of_request")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from sip.address import Address
 from sip.agent import EndpointConfig, Statistics, Trace, TraceRecord, UserAgent
 from sip.credentials import Credentials
 from sip.errors import LocalProtocolError, ParseError
@@ -21,7 +22,6 @@ from sip.message import Request
 from sip.parser import is_keepalive, parse_message
 from sip.register import Account, Registration
 from sip.sdp import SessionDescription
-from sip.timers import Address
 from sip.uas import RequestHandler
 from sip.uri import NameAddr, Uri
 
@@ -47,7 +47,7 @@ class Endpoint:
     # -- input and output ----------------------------------------------------------------------------------------------
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
-        """Take one datagram. Never raises for anything a peer can send."""
+        """Take one datagram, or one message out of a stream. Never raises for anything a peer can send."""
         agent = self._agent
         agent.statistics.datagrams_in += 1
         if is_keepalive(data):
@@ -69,8 +69,12 @@ class Endpoint:
             agent.statistics.strays += 1
 
     def transport_error(self, destination: Address, now: float) -> None:
-        """Learn that the network refused a datagram to ``destination`` (an ICMP error)."""
+        """Learn that what was sent to ``destination`` could not be: an ICMP error, or no connection."""
         self._agent.layer.transport_error(destination, now)
+
+    def flow_closed(self, flow: int, now: float) -> None:
+        """Learn that a connection is gone: what waits for an answer on it has failed."""
+        self._agent.layer.flow_closed(flow, now)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
         """Return what is to be sent, in order, and forget it."""
@@ -218,4 +222,4 @@ class Endpoint:
         trace = self._agent.trace
         if trace is not None:
             line = data[:TRACED_CHARS].partition(b"\r\n")[0].decode("utf-8", "replace")
-            trace(TraceRecord(now=now, sent=sent, peer=peer, start_line=line, size=size))
+            trace(TraceRecord(now=now, sent=sent, peer=peer, start_line=line, size=size, data=data))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
+from sip.address import Address
 from sip.headers import Headers
 from sip.sdp import SessionDescription
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = (

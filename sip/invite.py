@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sip.acceptance import Acceptance, build_success, put_dialog
+from sip.address import Address
 from sip.agent import UserAgent
 from sip.bodies import ACCEPTED_TYPES, SDP, session_description
 from sip.credentials import ClientAuthentication, Credentials
@@ -34,7 +35,7 @@ from sip.invite_states import TABLE, Action, Input, State
 from sip.message import REASON_PHRASES, Request, Response
 from sip.reinvite import RETRY_LATER, Reinvite
 from sip.sdp import SessionDescription
-from sip.timers import Address, Timer
+from sip.timers import Timer
 from sip.transaction import ClientTransaction, Failure, InviteServerTransaction
 from sip.uri import NameAddr, Uri
 
@@ -169,7 +170,7 @@ class InviteSession:
             fields.add(name, value)
         fields.set("Content-Type", SDP)
         request = Request("INVITE", target.without_headers(), fields, offer.serialize())
-        agent.identify(request, contact_user=from_.uri.user)
+        agent.identify(request, next_hop, contact_user=from_.uri.user)
         request.serialize()  # a line end in what the caller gave is refused before there is a session
         session = cls(agent, State.CALLING, credentials=credentials)
         session._contact_user = from_.uri.user
@@ -484,7 +485,7 @@ class InviteSession:
         request = self._server.request
         response = self._agent.response(request, status, reason=reason, to_tag=self._dialog.local.tag, headers=headers)
         if status < 200:
-            put_dialog(self._agent, request, response, contact_user=self._contact_user)
+            put_dialog(self._agent, request, response, self._server.destination, contact_user=self._contact_user)
         self._server.respond(response, now)
 
     def _accept(self, transaction: InviteServerTransaction, sdp: SessionDescription, now: float) -> None:
@@ -493,7 +494,7 @@ class InviteSession:
         request = transaction.request
         self._dialog.feed(DialogInput.SUCCESS)
         self._dialog.refresh_target(request)
-        response = build_success(self._agent, request, self._dialog, sdp, contact_user=self._contact_user)
+        response = build_success(self._agent, transaction, self._dialog, sdp, contact_user=self._contact_user)
         self._acceptance.send(transaction, response, now)
 
     def _send(
@@ -502,14 +503,15 @@ class InviteSession:
         """Send a request in the dialog; ``again`` with the answer to a challenge."""
         assert self._dialog is not None
         request = self._dialog.request(method)
-        self._agent.identify(request, contact_user=self._contact_user)
+        destination = self._dialog.destination
+        self._agent.identify(request, destination, contact_user=self._contact_user)
         for name, value in headers:
             request.headers.set(name, value)
         request.body = body
         if not again:
             self._authentication.begin()
         self._authentication.apply(request)
-        self._agent.layer.request(request, self._dialog.destination, self, now)
+        self._agent.layer.request(request, destination, self, now)
 
     def _send_invite(self, request: Request, destination: Address, now: float) -> None:
         self._client = self._agent.layer.request(request, destination, self, now)
@@ -550,8 +552,9 @@ class InviteSession:
         ack = dialog.request("ACK", cseq=invite.cseq.number)
         for name in ("Authorization", "Proxy-Authorization"):
             ack.headers.set(name, invite.headers.lines(name))  # §22.1: the same credentials as the INVITE
-        self._agent.layer.put_via(ack)
-        data, destination = ack.serialize(), dialog.destination
+        destination = dialog.destination
+        self._agent.layer.put_via(ack, destination)
+        data = ack.serialize()
         self._acks[dialog.remote.tag or ""] = (data, destination)
         self._agent.send(data, destination)
 

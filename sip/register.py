@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from sip.address import Address
 from sip.agent import UserAgent
 from sip.credentials import ClientAuthentication, Credentials
 from sip.errors import LocalProtocolError
 from sip.events import RegistrationChanged, RegistrationStatus
 from sip.headers import Headers
 from sip.message import Request, Response
-from sip.timers import Address, Timer
+from sip.timers import Timer
 from sip.transaction import ClientTransaction, Failure
 from sip.uri import NameAddr, Uri
 
@@ -260,16 +261,14 @@ class Registration:
         registrar = self.account.registrar
         # §10.2: no user part and no headers in the Request-URI.
         request = Request("REGISTER", Uri(scheme=registrar.scheme, host=registrar.host, port=registrar.port), headers)
-        self._agent.identify(request, contact_user=self.account.aor.user)
+        self._agent.identify(request, self.account.next_hop, contact_user=self.account.aor.user)
         request.headers.set("Expires", str(expires_s))
         self._authentication.apply(request)
         self._agent.layer.request(request, self.account.next_hop, self, now)
 
     def _granted(self, response: Response) -> int:
         """Return how long the registrar keeps our binding (§10.2.4): Contact's own word before Expires."""
-        ours = Uri(
-            user=self.account.aor.user, host=self._agent.config.contact_host, port=self._agent.config.contact_port
-        )
+        ours = self._agent.contact_uri(self.account.aor.user, self.account.next_hop)
         contacts = response.contacts
         for contact in contacts:
             # A registrar may write our Contact in its own way (no port, another host behind NAT); alone it is ours.

@@ -4,17 +4,18 @@ Deviations, all for safety or for NAT, none of which a well-behaved peer notices
 
 - ``maddr`` in a Via is not followed (RFC 3261 §18.2.2 would): it lets a sender choose who gets our responses.
 - An in-dialog request goes to the address that the last packet of the dialog came from when its next hop is not an
-  IP literal (this core has no DNS), cannot be a unicast peer, asks for a transport that is not ours, or is a private
-  address while the packets come from a public one (a phone behind NAT that writes its own address into Contact).
+  IP literal (this core has no DNS), cannot be a unicast peer, asks for a transport that is not ours, is a private
+  address while the packets come from a public one (a phone behind NAT that writes its own address into Contact), or
+  when the dialog runs on a connection to that host already.
 """
 
 from __future__ import annotations
 
 import ipaddress
 
+from sip.address import Address, Transport
 from sip.headers import Via
 from sip.message import Request
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = ("DEFAULT_PORT", "apply_route_set", "next_hop", "response_destination", "stamp_source")
@@ -33,12 +34,12 @@ def stamp_source(request: Request, source: Address) -> None:
 def response_destination(via: Via, source: Address) -> Address:
     """Return where responses to a request with this top Via go.
 
-    Always the host that the request came from: with ``rport`` to the port it came from (RFC 3581 §4), without to the
-    port of the Via (RFC 3261 §18.2.2).
+    By the connection that the request came on (§18.2.2). Over UDP always the host that it came from: with ``rport`` to
+    the port it came from (RFC 3581 §4), without to the port of the Via (RFC 3261 §18.2.2).
     """
-    if via.wants_rport:
+    if via.wants_rport or source.transport.is_reliable:
         return source
-    return Address(source.host, via.port or DEFAULT_PORT)
+    return source._replace(port=via.port or DEFAULT_PORT)
 
 
 def apply_route_set(target: Uri, route_set: tuple[NameAddr, ...]) -> tuple[Uri, tuple[NameAddr, ...]]:
@@ -52,8 +53,11 @@ def apply_route_set(target: Uri, route_set: tuple[NameAddr, ...]) -> tuple[Uri, 
 def next_hop(target: Uri, route_set: tuple[NameAddr, ...], last_source: Address) -> Address:
     """Return where an in-dialog request goes: the first Route, else the remote target, else back to the source."""
     uri = route_set[0].uri if route_set else target
-    port = DEFAULT_PORT if uri.port is None else uri.port
-    if not uri.is_sip or port == 0 or (uri.param("transport") or "udp").lower() != "udp":
+    if not uri.is_sip or last_source.transport in (Transport.WS, Transport.WSS):
+        return last_source  # RFC 7118 §5: a browser is reached by its own connection only
+    transport = _transport_of(uri, last_source)
+    port = (Transport.UDP if transport is None else transport).default_port if uri.port is None else uri.port
+    if transport is None or port == 0:
         return last_source
     try:
         host = ipaddress.ip_address(uri.host)
@@ -64,4 +68,24 @@ def next_hop(target: Uri, route_set: tuple[NameAddr, ...], last_source: Address)
         return last_source
     if host.is_private and not seen.is_private:
         return last_source
-    return Address(uri.host, port)
+    if transport is not last_source.transport:
+        return Address(uri.host, port, transport)
+    # RFC 5923 §4: a connection that is there is used again, whatever port the Contact names.
+    if transport.is_reliable and uri.host == last_source.host:
+        return last_source
+    return Address(uri.host, port, transport, last_source.listener)
+
+
+def _transport_of(uri: Uri, last_source: Address) -> Transport | None:
+    """Return the transport that a URI asks for (§19.1.1, RFC 3263 §4.1); None for one that we do not have."""
+    named = uri.param("transport")
+    secure = uri.scheme == "sips"
+    if named is None:
+        if uri.host == last_source.host:
+            return last_source.transport
+        return Transport.TLS if secure else Transport.UDP
+    try:
+        transport = Transport(named.upper())
+    except ValueError:
+        return None
+    return Transport.TLS if secure and transport is Transport.TCP else transport

@@ -9,19 +9,12 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-__all__ = ("Address", "Timer", "TimerOwner", "TimerQueue", "TimerValues")
+__all__ = ("Timer", "TimerOwner", "TimerQueue", "TimerValues")
 
 COMPACT_ABOVE = 64
 "Entries in the heap below which dead ones are not worth a sweep."
-
-
-class Address(NamedTuple):
-    """Where a datagram comes from or goes to: an IP literal without brackets, and a port."""
-
-    host: str
-    port: int
 
 
 class Timer(StrEnum):

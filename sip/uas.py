@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from sip.address import Address
 from sip.agent import UserAgent
 from sip.bodies import ACCEPTED_TYPES, session_description
 from sip.dialog import dialog_id_of_request
@@ -18,7 +19,6 @@ from sip.info import supported_content_types
 from sip.invite import InviteSession
 from sip.message import Request
 from sip.routing import response_destination, stamp_source
-from sip.timers import Address
 
 __all__ = ("RequestHandler",)
 

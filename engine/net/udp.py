@@ -15,9 +15,9 @@ from typing import Any, cast
 from engine.errors import MediaError
 from engine.log import fields
 from engine.metrics import DATAGRAMS_DROPPED
+from sip.address import Address
 from sip.endpoint import Endpoint
 from sip.events import Event
-from sip.timers import Address
 
 __all__ = ("SourceFilter", "UdpAgent", "bind_udp")
 

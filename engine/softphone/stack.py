@@ -19,6 +19,8 @@ from engine.rtp.srtp import SrtpKeysPair
 from engine.softphone.hearing import ACTIVE_DBM0, pcm_level_dbm0
 from engine.softphone.protocol import CallState
 from prompts.clip import Clip
+from sip import address
+from sip.address import Address
 from sip.credentials import Credentials
 from sip.crypto_attribute import SrtpPolicy
 from sip.endpoint import Account, Endpoint, EndpointConfig
@@ -38,7 +40,6 @@ from sip.events import (
 )
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.sdp import SessionDescription
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 __all__ = ("Listener", "NativeCall", "NativeStack")
@@ -144,8 +145,7 @@ class NativeStack:
         self._socket, self._plane = sock, plane
         plane.start()
         config = EndpointConfig(
-            contact_host=self.host,
-            contact_port=self.sip_port,
+            listeners=(address.Listener(id=1, host=self.host, port=self.sip_port),),
             user_agent="paytone-softphone",
             max_sessions=self._max_calls,
         )

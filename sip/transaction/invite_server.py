@@ -7,8 +7,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+from sip.address import Address
 from sip.message import Request, Response
-from sip.timers import Address, Timer
+from sip.timers import Timer
 from sip.transaction.machine import Action, Carrier, Input, ServerTransaction, Table
 
 __all__ = ("IGNORED", "INPUTS", "TABLE", "InviteServerTransaction", "InviteServerUser", "State")
@@ -106,10 +107,8 @@ class InviteServerTransaction(ServerTransaction):
         request: Request,
         destination: Address,
         user: InviteServerUser,
-        *,
-        reliable: bool = False,
     ) -> None:
-        super().__init__(carrier, key, request, destination, reliable=reliable)
+        super().__init__(carrier, key, request, destination)
         self.user = user
 
     @property

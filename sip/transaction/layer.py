@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from sip.address import Address, Listener, Transport, choose_listener
 from sip.headers import MAGIC_COOKIE, Headers
 from sip.message import Request, Response
-from sip.timers import Address, TimerQueue, TimerValues
+from sip.timers import TimerQueue, TimerValues
 from sip.transaction.invite_client import InviteClientTransaction, build_cancel
 from sip.transaction.invite_server import InviteServerTransaction, InviteServerUser
 from sip.transaction.machine import ClientTransaction, ClientUser, Input, ServerTransaction, Transaction
@@ -30,7 +31,11 @@ class Send(Protocol):
 
 
 class TransactionLayer:
-    """All transactions of one endpoint. ``sent_by`` is what our Via says (``host:port``)."""
+    """All transactions of one endpoint. ``listeners`` say what our Via says.
+
+    A request that is longer than ``tcp_above`` octets goes by TCP, and by UDP after all when the peer takes no TCP
+    (§18.1.1).
+    """
 
     def __init__(
         self,
@@ -39,16 +44,15 @@ class TransactionLayer:
         timers: TimerQueue,
         send: Send,
         entropy: Callable[[int], bytes],
-        sent_by: str,
-        transport: str = "UDP",
-        reliable: bool = False,
+        listeners: tuple[Listener, ...],
+        tcp_above: int | None = None,
     ) -> None:
         self.values = values
         self.timers = timers
         self._send = send
         self._entropy = entropy
-        self._via = f"SIP/2.0/{transport} {sent_by}"
-        self._reliable = reliable
+        self._listeners = listeners
+        self._tcp_above = tcp_above
         self._clients: dict[Key, ClientTransaction] = {}
         self._servers: dict[Key, ServerTransaction] = {}
         self._requests: dict[Key, Key] = {}  # what makes a request the same one (§8.2.2.2) -> its transaction
@@ -77,15 +81,26 @@ class TransactionLayer:
 
     # -- client side -----------------------------------------------------------------------------------------------
 
-    def put_via(self, request: Request) -> None:
+    def put_via(self, request: Request, destination: Address) -> None:
         """Put our Via on top, with a branch that was never used. RFC 3581 §3: rport is always asked for."""
-        via = f"{self._via};branch={MAGIC_COOKIE}{self._entropy(BRANCH_OCTETS).hex()};rport"
-        request.headers = Headers([("Via", via), *request.headers.items()])
+        request.headers = Headers([("Via", self._new_via(destination)), *request.headers.items()])
+
+    def _new_via(self, destination: Address) -> str:
+        sent_by = choose_listener(self._listeners, destination).sent_by
+        branch = f"{MAGIC_COOKIE}{self._entropy(BRANCH_OCTETS).hex()}"
+        return f"SIP/2.0/{destination.transport} {sent_by};branch={branch};rport"
 
     def request(self, request: Request, destination: Address, user: ClientUser, now: float) -> ClientTransaction:
         """Send a request in a transaction of its own; its Via is put on here."""
-        self.put_via(request)
-        return self._start(request, destination, user, now)
+        self.put_via(request, destination)
+        limit = self._tcp_above
+        if destination.transport is not Transport.UDP or limit is None or len(request.serialize()) <= limit:
+            return self._start(request, destination, user, now)
+        by_tcp = destination._replace(transport=Transport.TCP, listener=0)
+        request.headers.set_first("Via", self._new_via(by_tcp))
+        transaction = self._start(request, by_tcp, user, now)
+        transaction.fallback = destination
+        return transaction
 
     def cancel(self, invite: ClientTransaction, user: ClientUser, now: float) -> ClientTransaction:
         """Send the CANCEL of an INVITE: the same Via, a transaction of its own (§9.1)."""
@@ -94,7 +109,7 @@ class TransactionLayer:
     def _start(self, request: Request, destination: Address, user: ClientUser, now: float) -> ClientTransaction:
         key = (request.via.branch or "", request.method)
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
-        transaction = kind(self, key, request, destination, user, reliable=self._reliable)
+        transaction = kind(self, key, request, destination, user)
         self._clients[key] = transaction
         transaction.start(now)
         return transaction
@@ -110,6 +125,20 @@ class TransactionLayer:
     def transport_error(self, destination: Address, now: float) -> None:
         """Tell the transactions that wait for a first response from ``destination`` that the network refused."""
         for transaction in [t for t in self._clients.values() if t.destination == destination]:
+            if transaction.fallback is None or not transaction.is_unanswered:
+                transaction.feed(Input.TRANSPORT_ERROR, now)
+                continue
+            # §18.1.1: the peer takes no TCP, so the message goes by UDP, however long it is.
+            fallback, transaction.fallback = transaction.fallback, None
+            del self._clients[transaction.key]
+            transaction.request.headers.set_first("Via", self._new_via(fallback))
+            key = (transaction.request.via.branch or "", transaction.request.method)
+            self._clients[key] = transaction
+            transaction.restart(key, fallback, now)
+
+    def flow_closed(self, flow: int, now: float) -> None:
+        """Tell the transactions that wait for a first response on a connection that it is gone."""
+        for transaction in [t for t in self._clients.values() if t.destination.flow == flow]:
             transaction.feed(Input.TRANSPORT_ERROR, now)
 
     # -- server side -----------------------------------------------------------------------------------------------
@@ -137,17 +166,13 @@ class TransactionLayer:
 
     def serve_invite(self, request: Request, destination: Address, user: InviteServerUser) -> InviteServerTransaction:
         """Open the transaction of an INVITE that came in."""
-        transaction = InviteServerTransaction(
-            self, _server_key(request), request, destination, user, reliable=self._reliable
-        )
+        transaction = InviteServerTransaction(self, _server_key(request), request, destination, user)
         self._remember(transaction)
         return transaction
 
     def serve(self, request: Request, destination: Address) -> ServerTransaction:
         """Open the transaction of another request that came in."""
-        transaction = NonInviteServerTransaction(
-            self, _server_key(request), request, destination, reliable=self._reliable
-        )
+        transaction = NonInviteServerTransaction(self, _server_key(request), request, destination)
         self._remember(transaction)
         return transaction
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
+from sip.address import Address
 from sip.message import Request, Response
-from sip.timers import Address, Timer, TimerQueue, TimerValues
+from sip.timers import Timer, TimerQueue, TimerValues
 
 __all__ = ("Action", "ClientTransaction", "ClientUser", "Failure", "Input", "ServerTransaction", "Table", "Transaction")
 
@@ -75,16 +76,14 @@ class Transaction:
     UNCAPPED: ClassVar[frozenset[Timer]] = frozenset()
     "Retransmission timers that double without end (timer A)."
 
-    def __init__(
-        self, carrier: Carrier, key: tuple[str, ...], request: Request, destination: Address, *, reliable: bool = False
-    ) -> None:
+    def __init__(self, carrier: Carrier, key: tuple[str, ...], request: Request, destination: Address) -> None:
         self.key = key
         self.request = request
         self.destination = destination
         self.state = self.INITIAL
         self.data = b""
         self._carrier = carrier
-        self._reliable = reliable
+        self._reliable = destination.transport.is_reliable
         self._interval_s: dict[Timer, float] = {}
 
     def feed(self, event: StrEnum, now: float, message: Request | Response | None = None) -> None:
@@ -157,17 +156,31 @@ class ClientTransaction(Transaction):
         request: Request,
         destination: Address,
         user: ClientUser,
-        *,
-        reliable: bool = False,
     ) -> None:
-        super().__init__(carrier, key, request, destination, reliable=reliable)
+        super().__init__(carrier, key, request, destination)
         self.user = user
         self.data = request.serialize()
+        self.fallback: Address | None = None
+        "Where the request goes when ``destination`` refuses the connection (§18.1.1)."
 
     def start(self, now: float) -> None:
         """Send the request and start the timers of the first state."""
         self._carrier.send(self.data, self.destination, again=False)
         self._tend_timers(now)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether no response has come."""
+        return self.state == self.INITIAL
+
+    def restart(self, key: tuple[str, ...], destination: Address, now: float) -> None:
+        """Send the request, under its new Via, another way."""
+        self._carrier.timers.disarm_all(self)
+        self._interval_s.clear()
+        self.key, self.destination = key, destination
+        self._reliable = destination.transport.is_reliable
+        self.data = self.request.serialize()
+        self.start(now)
 
     def receive(self, response: Response, now: float) -> None:
         """Take a response that matches."""

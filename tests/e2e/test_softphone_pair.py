@@ -65,10 +65,12 @@ async def test_every_key_sent_in_band_is_in_what_the_callee_hears(backends: Back
     heard = tmp_path / "heard.wav"
     keys = EVERY_KEY * 3  # more than a generator holds
     async with pair(backends, heard) as (caller, callee):
-        await caller.keys(keys, mode=KeyMode.IN_BAND, on_ms=40, off_ms=40)
+        await caller.keys(keys, mode=KeyMode.IN_BAND, on_ms=80, off_ms=80)
         await callee.wait_sound(SoundState.ENDED)
         await finish(caller, callee)
-    assert decode_keys(read_wav(heard)) == keys
+    # On a busy machine PJSIP's clock stumbles and a frame is heard late: 20 ms of silence within a key. That is the
+    # peer's affair; what counts here is that each key was sent once, so a key ends only where the pause is longer.
+    assert decode_keys(read_wav(heard), min_off_ms=60) == keys
 
 
 @each_caller

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sip.address import Address
 from sip.errors import LocalProtocolError
 from sip.events import (
     Event,
@@ -20,7 +21,6 @@ from sip.events import (
     SessionEnded,
 )
 from sip.message import Request, Response
-from sip.timers import Address
 from tests.fuzz.fuzz_sip_endpoint import SEPARATOR, one_input
 from tests.support.shared import VECTORS
 from tests.support.sip_pair import ALICE, BOB, Pair, Solo, answer_of, offer_of

@@ -6,12 +6,12 @@ from __future__ import annotations
 import pytest
 
 from sip import register
+from sip.address import Address
 from sip.auth import Challenge, verify
 from sip.endpoint import Account, Credentials
 from sip.errors import LocalProtocolError
 from sip.events import EndCause, RegistrationChanged, RegistrationStatus, SessionAnswered, SessionEnded
 from sip.message import Request, Response
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, offer_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from sip.address import Address
 from sip.events import InviteReceived, OfferReceived, SessionConfirmed, SessionId
 from sip.message import Request, Response
-from sip.timers import Address
 from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, offer_of
 from tests.support.sip_peer import Caller, request
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from sip.address import Address
 from sip.errors import LocalProtocolError
 from sip.events import (
     EndCause,
@@ -24,7 +25,6 @@ from sip.events import (
     SessionRinging,
 )
 from sip.message import Request, Response
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Pair, Solo, answer_of, offer_of
 from tests.support.sip_peer import DIGIT_5, Caller

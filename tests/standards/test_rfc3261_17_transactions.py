@@ -8,8 +8,9 @@ from types import ModuleType
 
 import pytest
 
+from sip.address import Address, Listener, Transport
 from sip.message import Request, Response
-from sip.timers import Address, Timer, TimerQueue, TimerValues
+from sip.timers import Timer, TimerQueue, TimerValues
 from sip.transaction import (
     ClientTransaction,
     Failure,
@@ -32,7 +33,8 @@ NAMES = [module.__name__.rpartition(".")[2] for module in MACHINES]
 class Bench:
     """A layer whose sends are recorded, with the test as the transactions' user."""
 
-    def __init__(self, *, reliable: bool = False) -> None:
+    def __init__(self, *, transport: Transport = Transport.UDP, tcp_above: int | None = None) -> None:
+        self.peer = ALICE._replace(transport=transport)
         self.now = 0.0
         self.sent: list[tuple[float, str, Address]] = []
         self.responses: list[int] = []
@@ -45,8 +47,8 @@ class Bench:
             timers=self.timers,
             send=self.send,
             entropy=entropy_of("bench"),
-            sent_by="192.0.2.2:5060",
-            reliable=reliable,
+            listeners=(Listener(id=1, host="192.0.2.2", port=5060),),
+            tcp_above=tcp_above,
         )
 
     def send(self, data: bytes, destination: Address, *, again: bool) -> None:
@@ -77,7 +79,7 @@ class Bench:
     def client(self, method: str) -> ClientTransaction:
         outgoing = Caller(address=BOB).write(method)
         outgoing.headers.remove("Via")
-        return self.layer.request(outgoing, ALICE, self, self.now)
+        return self.layer.request(outgoing, self.peer, self, self.now)
 
     def respond(self, transaction: ClientTransaction, status: int, tag: str = "t") -> None:
         response = Response.to_request(transaction.request, status, to_tag=tag)
@@ -294,7 +296,7 @@ def test_timer_j_absorbs_a_repeated_request_for_64_t1_and_answers_it_again() -> 
 
 
 def test_on_a_reliable_transport_nothing_is_repeated_and_nothing_absorbed() -> None:
-    bench = Bench(reliable=True)
+    bench = Bench(transport=Transport.TCP)
     invite, bye = bench.client("INVITE"), bench.client("BYE")
     bench.until(31)
     assert len(bench.sent) == 2
@@ -302,12 +304,54 @@ def test_on_a_reliable_transport_nothing_is_repeated_and_nothing_absorbed() -> N
     bench.respond(bye, 200)
     bench.until(31)
     assert len(bench.layer) == 0  # D and K are zero
-    transaction = bench.layer.serve_invite(Caller().invite(), ALICE, bench)
+    transaction = bench.layer.serve_invite(Caller().invite(), bench.peer, bench)
     transaction.respond(Response.to_request(transaction.request, 486), 31)
     bench.until(62)
     assert len(bench.times("SIP/2.0 486")) == 1  # no timer G
     bench.until(63)
     assert len(bench.layer) == 0  # but timer H
+
+
+def fits_udp(transaction: ClientTransaction) -> bool:
+    return transaction.destination.transport is Transport.UDP
+
+
+def test_a_request_above_the_mtu_goes_by_tcp_and_by_udp_when_that_is_refused() -> None:
+    """RFC 3261 §18.1.1; the Via says which it is."""
+    bench = Bench(tcp_above=1300)
+    outgoing = Caller(address=BOB).write("INFO", body=b"x" * 1200)
+    outgoing.headers.remove("Via")
+    transaction = bench.layer.request(outgoing, ALICE, bench, 0)
+    by_tcp = ALICE._replace(transport=Transport.TCP)
+    assert [destination for _, _, destination in bench.sent] == [by_tcp]
+    assert transaction.request.via.transport == "TCP"
+    branch = transaction.request.via.branch
+    bench.until(3)
+    assert len(bench.sent) == 1  # nothing is repeated on a reliable transport
+    bench.layer.transport_error(by_tcp, 3)
+    assert [destination for _, _, destination in bench.sent] == [by_tcp, ALICE]
+    assert transaction.request.via.transport == "UDP"
+    assert transaction.request.via.branch != branch
+    assert len(bench.layer) == 1
+    bench.until(3.5)
+    assert len(bench.sent) == 3  # timer E runs now
+    bench.respond(transaction, 200)
+    assert (bench.responses, bench.failures) == ([200], [])
+
+
+def test_a_short_request_stays_on_udp() -> None:
+    assert fits_udp(Bench(tcp_above=1300).client("BYE"))
+
+
+def test_a_connection_that_closes_ends_what_waits_on_it() -> None:
+    bench = Bench()
+    bench.peer = ALICE._replace(transport=Transport.TCP, flow=7)
+    bench.client("BYE")
+    bench.layer.flow_closed(8, 1)
+    assert bench.failures == []
+    bench.layer.flow_closed(7, 1)
+    assert bench.failures == [Failure.TRANSPORT]
+    assert len(bench.layer) == 0
 
 
 def test_a_response_is_matched_by_branch_and_cseq_method() -> None:

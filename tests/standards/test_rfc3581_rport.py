@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sip.address import Address
 from sip.message import Request, Response
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Solo, offer_of
 from tests.support.sip_peer import Caller, request

@@ -10,8 +10,8 @@ import re
 
 import pytest
 
+from sip.address import Address
 from sip.events import Event, InviteReceived
-from sip.timers import Address
 from tests.support.shared import VECTORS
 from tests.support.sip_pair import BOB, make_endpoint
 

@@ -3,9 +3,9 @@ timer M passes further 2xx up), §8.6 (a 2xx without a transaction is dropped)."
 
 from __future__ import annotations
 
+from sip.address import Address
 from sip.events import InviteReceived, SessionAnswered, SessionEnded
 from sip.message import Request, Response
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, offer_of
 from tests.support.sip_peer import Caller

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from sip.address import Address, Listener
 from sip.endpoint import Endpoint, EndpointConfig
 from sip.events import Event, SessionId
 from sip.message import Request, Response
 from sip.offer_answer import LocalCapabilities, answer, make_offer
 from sip.parser import parse_message
 from sip.sdp import SessionDescription
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 from tests.support.wire import Fate, Wire
 
@@ -44,7 +44,7 @@ def answer_of(address: Address, offer: SessionDescription) -> SessionDescription
 
 
 def make_endpoint(address: Address, **changes: object) -> Endpoint:
-    fields: dict[str, object] = {"contact_host": address.host, "contact_port": address.port}
+    fields: dict[str, object] = {"listeners": (Listener(id=1, host=address.host, port=address.port),)}
     config = EndpointConfig(**(fields | changes))  # type: ignore[arg-type]
     return Endpoint(config, entropy=entropy_of(f"{address}"))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
+from sip.address import Address
 from sip.message import Request, Response
 from sip.parser import parse_message
-from sip.timers import Address
 from tests.support.sip_pair import ALICE, BOB, offer_of
 
 DIGIT_5 = b"Signal=5\r\nDuration=160\r\n"

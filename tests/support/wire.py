@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable
 from enum import StrEnum
 
-from sip.timers import Address
+from sip.address import Address
 
 
 class Fate(StrEnum):

@@ -17,6 +17,7 @@ from engine.form import FormProgram
 from engine.ledger import Ledger
 from engine.media import LegStatistics, MediaPlane
 from engine.rtp.srtp import SrtpKeysPair
+from sip.address import Address
 from sip.events import (
     EndCause,
     InviteReceived,
@@ -28,7 +29,6 @@ from sip.events import (
 )
 from sip.headers import Headers
 from sip.sdp import MediaDescription, SessionDescription, parse
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 
 SESSION = SessionId(1)

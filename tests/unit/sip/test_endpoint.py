@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from sip.address import Address, Listener
 from sip.endpoint import Endpoint, EndpointConfig, TraceRecord
 from sip.errors import LocalProtocolError
 from sip.events import InviteReceived, SessionEnded
 from sip.message import Request, Response
-from sip.timers import Address
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, entropy_of, offer_of
 from tests.support.sip_peer import DIGIT_5, Caller
@@ -61,7 +61,9 @@ def test_a_line_end_in_what_the_application_gives_is_refused_and_leaves_no_sessi
 def test_a_trace_holds_start_lines_and_no_digits() -> None:
     records: list[TraceRecord] = []
     endpoint = Endpoint(
-        EndpointConfig(contact_host=BOB.host, contact_port=5060), entropy=entropy_of("trace"), trace=records.append
+        EndpointConfig(listeners=(Listener(id=1, host=BOB.host, port=5060),)),
+        entropy=entropy_of("trace"),
+        trace=records.append,
     )
     caller = Caller(to_tag="nobody")
     endpoint.receive_datagram(caller.info("application/dtmf-relay", DIGIT_5).serialize(), ALICE, 1.0)

@@ -10,6 +10,7 @@ import pytest
 from engine.errors import SoftphoneError
 from engine.softphone.native import EVENT_CODES, info_body, parse_uri, read_clip
 from engine.softphone.stack import resolve
+from sip.address import Address
 from sip.info import parse_dtmf_info
 from sip.uri import Uri
 
@@ -60,8 +61,8 @@ def test_what_cannot_be_called_is_told_how_it_should_look(text: str) -> None:
 
 
 def test_a_uri_without_a_port_means_5060() -> None:
-    assert resolve(Uri.parse("sip:pay@127.0.0.1"), "127.0.0.1") == ("127.0.0.1", 5060)
-    assert resolve(Uri.parse("sip:pay@127.0.0.1:5080"), "127.0.0.1") == ("127.0.0.1", 5080)
+    assert resolve(Uri.parse("sip:pay@127.0.0.1"), "127.0.0.1") == Address("127.0.0.1", 5060)
+    assert resolve(Uri.parse("sip:pay@127.0.0.1:5080"), "127.0.0.1") == Address("127.0.0.1", 5080)
 
 
 def test_an_address_of_the_other_ip_version_is_refused() -> None:
