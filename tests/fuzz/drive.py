@@ -1,8 +1,9 @@
 """Run a fuzz target for a bounded time: `python tests/fuzz/drive.py fuzz_rtcp --seconds 60`.
 
 With atheris (`--atheris`) libFuzzer drives, guided by the coverage of the Python code. Without it, this file mutates
-the target's seeds itself; guided by the branches of the compiled kernels where these were built by gcc with
-PAYTONE_SANITIZE=address and PAYTONE_FUZZ=1 and ``coverage.c`` is preloaded (`make fuzz` does all that). A run is
+the target's seeds itself; guided by the lines of `sip` that run, or by the branches of the compiled kernels where
+these were built by gcc with PAYTONE_SANITIZE=address and PAYTONE_FUZZ=1 and ``coverage.c`` is preloaded (`make fuzz`
+does all that). How far the process's memory grew after the first tenth of the time is told at the end. A run is
 repeated by its `--seed`. An input that fails is written to the current directory, and ends the run.
 """
 
@@ -11,19 +12,26 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
+from types import CodeType, FrameType
+from typing import Any
 
 if __name__ == "__main__":  # run as a file, the repository is not on the path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 __all__ = ("TARGETS", "fuzz", "mutated")
 
-TARGETS = ("fuzz_rtp", "fuzz_rtcp", "fuzz_telephone_event", "fuzz_redundancy", "fuzz_media_leg")
+TraceFunction = Callable[[FrameType, str, Any], Any]
+COMPILED = ("fuzz_rtp", "fuzz_rtcp", "fuzz_telephone_event", "fuzz_redundancy", "fuzz_media_leg")
+"Targets whose code under test is compiled."
+PYTHON = ("fuzz_sip_message", "fuzz_sip_uri", "fuzz_sip_headers", "fuzz_digest", "fuzz_sdp", "fuzz_sip_endpoint")
+TARGETS = COMPILED + PYTHON
 INTERESTING = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 160, 192, 200, 201, 203, 207, 223, 254, 255)
 LONGEST = 4096
 
@@ -72,16 +80,52 @@ class _Coverage:
         return int(self._process.paytone_edges()) if self._known else 0
 
 
+class _PythonCoverage:
+    """The lines of `sip` that were run, seen by the interpreter's trace function."""
+
+    def __init__(self) -> None:
+        self._lines: set[tuple[CodeType, int]] = set()
+        self._is_new = False
+
+    def begin(self) -> None:
+        self._is_new = False
+        sys.settrace(self._enter)
+
+    def is_new(self) -> bool:
+        sys.settrace(None)
+        return self._is_new
+
+    def edges(self) -> int:
+        return len(self._lines)
+
+    def _enter(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
+        return self._line if f"{os.sep}sip{os.sep}" in frame.f_code.co_filename else None
+
+    def _line(self, frame: FrameType, event: str, arg: object) -> TraceFunction:
+        place = (frame.f_code, frame.f_lineno)
+        if place not in self._lines:
+            self._lines.add(place)
+            self._is_new = True
+        return self._line
+
+
 def fuzz(
-    one_input: Callable[[bytes], None], seeds: Sequence[bytes], *, seconds: float, seed: int
+    one_input: Callable[[bytes], None],
+    seeds: Sequence[bytes],
+    *,
+    seconds: float,
+    seed: int,
+    coverage: _Coverage | _PythonCoverage,
 ) -> tuple[int, int, int]:
     """Feed mutated seeds for `seconds`; return executions, inputs kept, branches. Raises what the target raises."""
     random = Random(seed)
     corpus = list(seeds)
-    coverage = _Coverage()
     executions = 0
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    begin = time.monotonic()
+    settled = 0
+    while (now := time.monotonic()) < begin + seconds:
+        if not settled and now > begin + seconds / 10:
+            settled = _resident_kb()
         data = corpus[executions] if executions < len(seeds) else mutated(random, corpus)
         coverage.begin()
         try:
@@ -92,7 +136,12 @@ def fuzz(
         executions += 1
         if coverage.is_new():
             corpus.append(data)
+    print(f"memory: {settled} kB after a tenth of the time, {_resident_kb()} kB at the end")
     return executions, len(corpus), coverage.edges()
+
+
+def _resident_kb() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def _main() -> None:
@@ -105,7 +154,7 @@ def _main() -> None:
     if options.atheris:
         import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-        with atheris.instrument_imports(include=["engine", "tests"]):
+        with atheris.instrument_imports(include=["engine", "sip", "tests"]):
             target = importlib.import_module(f"tests.fuzz.{options.target}")
         with tempfile.TemporaryDirectory() as corpus:
             for n, data in enumerate(target.SEEDS):
@@ -115,7 +164,10 @@ def _main() -> None:
             atheris.Fuzz()
         return
     target = importlib.import_module(f"tests.fuzz.{options.target}")
-    executions, kept, edges = fuzz(target.one_input, target.SEEDS, seconds=options.seconds, seed=options.seed)
+    coverage = _PythonCoverage() if options.target in PYTHON else _Coverage()
+    executions, kept, edges = fuzz(
+        target.one_input, target.SEEDS, seconds=options.seconds, seed=options.seed, coverage=coverage
+    )
     print(f"{options.target}: {executions} executions, {kept} inputs kept, {edges} branches, no fault")
 
 

@@ -22,7 +22,18 @@ from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, 
 from sip.payload_types import CODECS
 from sip.sdp import SessionDescription, parse
 
-__all__ = ("one_input",)
+__all__ = ("SEEDS", "one_input")
+
+SEEDS = (
+    b"v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 9 13 101\r\n"
+    b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\n"
+    b"a=rtcp:4001 IN IP4 192.0.2.1\r\na=sendrecv\r\n",
+    b"v=0\no=x 1 1 IN IP6 2001:db8::1\ns= \nt=0 0\nm=audio 5004 RTP/SAVP 111 96\nc=IN IP6 2001:db8::1\n"
+    b"a=rtpmap:111 opus/48000/2\na=rtpmap:96 red/8000\na=fmtp:96 0/0\na=inactive\na=rtcp-mux\n"
+    b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4\n"
+    b"m=image 0 udptl t38\nm=video 0 RTP/AVP 34\n",
+    b"Signal=5\r\nDuration=160\r\n",
+)
 
 LOCAL = LocalCapabilities(
     address="192.0.2.10",

@@ -17,7 +17,17 @@ from sip.errors import ParseError
 from sip.message import Request, Response
 from sip.parser import is_keepalive, parse_message
 
-__all__ = ("one_input",)
+__all__ = ("SEEDS", "one_input")
+
+SEEDS = (
+    b"INVITE sip:pay@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport\r\n"
+    b'From: "Alice" <sip:alice@192.0.2.1>;tag=a\r\nTo: <sip:pay@192.0.2.2>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n'
+    b"Contact: <sip:alice@192.0.2.1:5060;transport=tcp>\r\nMax-Forwards: 70\r\nRecord-Route: <sip:192.0.2.9;lr>\r\n"
+    b"Supported: 100rel, timer,replaces\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n",
+    b"SIP/2.0 200 OK\r\nv: SIP/2.0/TLS [2001:db8::1]:5061;branch=z9hG4bK2;received=[2001:db8::2]\r\n"
+    b"f: <sips:a@[2001:db8::1]>;tag=a\r\nt: b <tel:+15550100;phone-context=x>;tag=b\r\ni: 2@x\r\nCSeq: 2 BYE\r\n"
+    b"m: *\r\nk:\r\n timer\r\nl: 0\r\n\r\n",
+)
 
 
 def one_input(data: bytes) -> None:
