@@ -123,9 +123,16 @@ class Baresip:
 
 @asynccontextmanager
 async def running_baresip(
-    directory: Path, *, codec: str = "", media_encryption: str = "", rtcp_mux: bool = False, answering: bool = False
+    directory: Path,
+    *,
+    codec: str = "",
+    media_encryption: str = "",
+    rtcp_mux: bool = False,
+    answering: bool = False,
+    transport: str = "udp",
+    authorities: Path | None = None,
 ) -> AsyncIterator[Baresip]:
-    """Run baresip with a configuration of its own and no account but its own address.
+    """Run baresip with a configuration of its own and no account but its own address, which has a ``transport``.
 
     ``codec`` is the only one it has (``PCMU``, ``PCMA``, ``G722``), G.711 without one; ``media_encryption`` is one of
     its names: ``srtp`` (keys beside RTP/AVP), ``srtp-mand`` (RTP/SAVP).
@@ -145,7 +152,10 @@ async def running_baresip(
             rtcp_mux="yes" if rtcp_mux else "no",
         )
     )
-    account = f"<sip:baresip@127.0.0.1>;regint=0;audio_codecs={_CODECS[codec]}"
+    if authorities is not None:
+        with (directory / "config").open("a", encoding="ascii") as file:
+            file.write(f"sip_cafile {authorities}\n")
+    account = f"<sip:baresip@127.0.0.1;transport={transport}>;regint=0;audio_codecs={_CODECS[codec]}"
     account += f";mediaenc={media_encryption}" if media_encryption else ""
     account += ";answermode=auto" if answering else ""
     (directory / "accounts").write_text(f"{account}\n")

@@ -28,7 +28,10 @@ PRIORITY = 255
 
 
 class PjsuaPeer(Softphone):
-    """A PJSIP process; ``suite`` is the only one it has (empty: all of its own), ``codec`` the only codec."""
+    """A PJSIP process; ``suite`` is the only one it has (empty: all of its own), ``codec`` the only codec.
+
+    It calls by the transport that a URI names: UDP and TCP always, TLS with the ``authorities`` that it trusts.
+    """
 
     MODULE: ClassVar[str] = "tests.interop.pjsua_peer"
 
@@ -40,11 +43,13 @@ class PjsuaPeer(Softphone):
         codec: str = "PCMU",
         vad: bool = False,
         digits: Path | None = None,
+        authorities: Path | None = None,
     ) -> None:
         super().__init__(srtp=srtp, codec=codec)
         self._arguments += ["--suite", suite] if suite else []
         self._arguments += ["--vad"] if vad else []
         self._arguments += ["--digits", str(digits)] if digits is not None else []
+        self._arguments += ["--authorities", str(authorities)] if authorities is not None else []
 
 
 def _phone(options: argparse.Namespace, emit: Emit) -> PjsuaPhone:
@@ -78,9 +83,21 @@ def _phone(options: argparse.Namespace, emit: Emit) -> PjsuaPhone:
         def start(self) -> None:
             super().start()
             assert self._endpoint is not None
+            self._add_transport(pj.PJSIP_TRANSPORT_TCP)
+            if options.authorities:
+                self._add_transport(pj.PJSIP_TRANSPORT_TLS)
             for codec in self._endpoint.codecEnum2():
                 wanted = str(codec.codecId) == CODEC_IDS[options.codec]
                 self._endpoint.codecSetPriority(codec.codecId, PRIORITY if wanted else 0)
+
+        def _add_transport(self, kind: int) -> None:
+            assert self._endpoint is not None
+            config = pj.TransportConfig()
+            config.boundAddress = options.host
+            if options.authorities:
+                config.tlsConfig.CaListFile = options.authorities
+                config.tlsConfig.verifyServer = True
+            self._endpoint.transportCreate(kind, config)
 
         def _account_config(self, identity: str) -> Any:
             config = super()._account_config(identity)
@@ -106,6 +123,7 @@ def main() -> int:
     parser.add_argument("--suite", default="")
     parser.add_argument("--vad", action="store_true")
     parser.add_argument("--digits", default="")
+    parser.add_argument("--authorities", default="")
     options = parser.parse_args()
     events_fd = take_stdout()
 

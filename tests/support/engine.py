@@ -125,7 +125,7 @@ async def running_engine(
     if "[sip]" not in toml:
         text += f'\n[sip]\nlisten = "127.0.0.1:{port}"\n'
     else:
-        port = int(re.findall(r'listen\s*=\s*"[^"]*:(\d+)"', toml)[0])
+        port = int(re.findall(r'listen\s*=\s*\[?\s*"[^"]*:(\d+)"', toml)[0])
     if "[ledger]" not in toml:
         text += '\n[ledger]\nurl = "sqlite+aiosqlite:///ledger.sqlite3"\n'
     if "[prompts]" not in toml:
