@@ -14,12 +14,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dsp.profile import PROFILES
 from engine.errors import ConfigError
+from sip.address import Transport
 from sip.crypto_attribute import DEFAULT_SUITES, SUITES
 from sip.payload_types import CODECS
 
@@ -29,6 +30,7 @@ __all__ = (
     "FormConfig",
     "FormPrompt",
     "LedgerConfig",
+    "ListenAddress",
     "LogConfig",
     "MediaConfig",
     "MetricsConfig",
@@ -37,6 +39,9 @@ __all__ = (
     "SandboxConnector",
     "SignalWireConnector",
     "SipConfig",
+    "SipConnectionsConfig",
+    "SipTlsConfig",
+    "SipWebsocketConfig",
     "default_text",
     "load",
     "parse",
@@ -91,23 +96,105 @@ def _listed(key: str, value: tuple[str, ...], known: tuple[str, ...]) -> tuple[s
     return value
 
 
+class ListenAddress(NamedTuple):
+    """One socket to listen on."""
+
+    transport: Transport
+    host: str
+    "IP literal without brackets."
+    port: int
+    "0: any that is free."
+
+
+def split_listen(text: str) -> tuple[ListenAddress, ...]:
+    """Split ``HOST:PORT`` (UDP and TCP, RFC 3261 §18) or ``tls:HOST:PORT`` and the like; raise ``ValueError``."""
+    scheme, colon, rest = text.partition(":")
+    try:
+        transports: tuple[Transport, ...] = (Transport(scheme.upper()),) if colon else ()
+    except ValueError:
+        transports = ()
+    if not transports:
+        transports, rest = (Transport.UDP, Transport.TCP), text
+    host, port = split_address(rest)
+    return tuple(ListenAddress(transport, host, port) for transport in transports)
+
+
+class SipTlsConfig(_Table):
+    """Certificates of SIP over TLS and secure WebSocket: PEM files, read again when they change."""
+
+    certificate: str = ""
+    "Our certificate with its chain."
+    key: str = ""
+    "Its private key, without a password; empty: it stands in the file of the certificate."
+    authorities: str = ""
+    "Authorities that may vouch for peers; empty: those of the system, for servers that we call only."
+    client_certificates: Literal["none", "optional", "required"] = "none"
+    "What is asked of those who connect to us (mutual TLS)."
+
+    @model_validator(mode="after")
+    def _complete(self) -> SipTlsConfig:
+        if self.key and not self.certificate:
+            raise ValueError("key without certificate: name the certificate's file too")
+        if self.client_certificates != "none" and not self.authorities:
+            raise ValueError("client_certificates needs authorities: the file of those who may vouch for clients")
+        return self
+
+
+class SipConnectionsConfig(_Table):
+    """Limits of TCP, TLS and WebSocket connections that are taken."""
+
+    max: int = Field(default=1000, ge=1, le=100_000)
+    max_by_source: int = Field(default=100, ge=1, le=100_000)
+    "From one IP address: many phones behind one NAT, or a flood."
+    idle_s: float = Field(default=3600.0, ge=10.0, le=86_400.0)
+    "A connection on which nothing came for so long is closed."
+
+
+class SipWebsocketConfig(_Table):
+    """SIP over WebSocket."""
+
+    origins: tuple[str, ...] = ()
+    "Pages whose scripts may connect, such as `https://pay.example.com`; empty: all, and clients that name none."
+
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin, such as https://pay.example.com (no path)")
+        return value
+
+
 class SipConfig(_Table):
     """Where SIP is spoken."""
 
-    listen: str = "127.0.0.1:5060"
-    "Address and UDP port."
+    listen: str | tuple[str, ...] = "127.0.0.1:5060"
+    "`HOST:PORT` (UDP and TCP) or `udp:`, `tcp:`, `tls:`, `ws:`, `wss:` before it; one, or a list."
     next_free_port: bool = False
     "Take the next free port when the one in `listen` is taken."
     advertise: str = ""
     "Address that peers shall use to reach this engine when it is not the one in `listen` (NAT, containers)."
+    advertise_port: int = Field(default=0, ge=0, le=65535)
+    "Port that peers shall use instead of the first one in `listen`; 0: the same."
+    tls: SipTlsConfig = SipTlsConfig()
+    connections: SipConnectionsConfig = SipConnectionsConfig()
+    websocket: SipWebsocketConfig = SipWebsocketConfig()
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     "Networks that may send SIP here; every other source is dropped unanswered. Registrars are always allowed."
     max_calls: int = Field(default=1000, ge=1, le=20_000)
 
     @field_validator("listen")
     @classmethod
-    def _listen(cls, value: str) -> str:
-        split_address(value)
+    def _listen(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        texts = (value,) if isinstance(value, str) else value
+        if not texts:
+            raise ValueError("listen wants one address at least, such as 127.0.0.1:5060")
+        seen: set[ListenAddress] = set()
+        for text in texts:
+            for address in split_listen(text):
+                if address in seen and address.port:
+                    raise ValueError(f"listen has {text} twice")
+                seen.add(address)
         return value
 
     @field_validator("allow")
@@ -126,15 +213,29 @@ class SipConfig(_Table):
 
     @model_validator(mode="after")
     def _reachable(self) -> SipConfig:
-        host, _ = split_address(self.listen)
-        if ipaddress.ip_address(host).is_unspecified and not self.advertise:
-            raise ValueError("listening on every address needs advertise: the one that peers shall use")
+        for address in self.listeners:
+            if ipaddress.ip_address(self.advertised_host(address.host)).is_unspecified:
+                raise ValueError("listening on every address needs advertise: the one that peers shall use")
+            if address.transport.is_secure and not self.tls.certificate:
+                raise ValueError(f"listen with {address.transport.lower()}: needs certificate and key in [sip.tls]")
         return self
 
     @property
+    def listeners(self) -> tuple[ListenAddress, ...]:
+        """Every socket of `listen`, in its order; a TCP one right behind the UDP one that it belongs to."""
+        texts = (self.listen,) if isinstance(self.listen, str) else self.listen
+        return tuple(address for text in texts for address in split_listen(text))
+
+    @property
     def address(self) -> tuple[str, int]:
-        """Host and port of `listen`."""
-        return split_address(self.listen)
+        """Host and port of the first address in `listen`."""
+        first = self.listeners[0]
+        return first.host, first.port
+
+    def advertised_host(self, host: str) -> str:
+        """Return the address that peers shall use for a socket on ``host``: `advertise` if of the same family."""
+        same_family = bool(self.advertise) and (":" in self.advertise) == (":" in host)
+        return self.advertise if same_family else host
 
 
 class MediaConfig(_Table):

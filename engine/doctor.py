@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from engine.config import Config
-from engine.errors import Error
+from engine.errors import ConfigError, Error
 from engine.ledger import Ledger
+from engine.net.listen import bind_listeners
+from engine.net.tls import TlsFiles
 from engine.net.udp import bind_udp
 from engine.pay.secret import Secret
 from prompts.errors import PromptError
@@ -56,20 +58,25 @@ async def examine(config: Config) -> list[Finding]:
 
 
 async def _sip_port(config: Config) -> Finding:
-    host, port = config.sip.address
+    wanted = config.sip.listeners
     try:
-        sock = bind_udp(host, port, next_free=config.sip.next_free_port)
+        TlsFiles(**config.sip.tls.model_dump())
+    except ConfigError as error:
+        return Finding(subject="SIP port", verdict="bad", detail=str(error), remedy=error.remedy)
+    try:
+        bound = bind_listeners(wanted, next_free=config.sip.next_free_port)
     except Error as error:
         return Finding(
             subject="SIP port", verdict="bad", detail=str(error), remedy="stop the other program or change sip.listen"
         )
-    got = sock.getsockname()[1]
-    sock.close()
-    if got != port:
-        return Finding(
-            subject="SIP port", verdict="warn", detail=f"{port} is taken, {got} would be used", remedy="ss -ulpn"
-        )
-    return Finding(subject="SIP port", verdict="ok", detail=f"udp:{host}:{port} is free")
+    for listener in bound:
+        listener.close()
+    for listener, address in zip(bound, wanted, strict=True):
+        if listener.port != address.port:
+            detail = f"{address.port} is taken, {listener.port} would be used"
+            return Finding(subject="SIP port", verdict="warn", detail=detail, remedy="ss -tulpn")
+    free = ", ".join(f"{one.transport.lower()}:{one.host}:{one.port}" for one in bound)
+    return Finding(subject="SIP port", verdict="ok", detail=f"free: {free}")
 
 
 async def _rtp_ports(config: Config) -> Finding:

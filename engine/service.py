@@ -30,7 +30,10 @@ from engine.ledger import Ledger
 from engine.log import fields
 from engine.media import MediaPlane
 from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
-from engine.net.udp import SourceFilter, UdpAgent, bind_udp
+from engine.net.listen import BoundListener, bind_listeners
+from engine.net.tls import TlsFiles
+from engine.net.transports import ConnectionLimits, SipTransports
+from engine.net.udp import SourceFilter
 from engine.outbox import Outbox
 from engine.rtp.codec import why_unavailable
 from prompts.store import PromptStore
@@ -63,7 +66,7 @@ RETRY_AFTER_S = 10
 class _Signals:
     """``call.Signalling`` on the endpoint: each call is carried out and sent at once."""
 
-    def __init__(self, agent: UdpAgent) -> None:
+    def __init__(self, agent: SipTransports) -> None:
         self._agent = agent
         self._now = asyncio.get_running_loop().time
 
@@ -121,10 +124,11 @@ class Engine:
         for codec in config.media.codecs:
             if (why := why_unavailable(codec)) is not None:
                 raise ConfigError(why, where="[media] codecs", remedy=f"install it, or leave {codec} out of the list")
-        host, port = config.sip.address
-        sock = bind_udp(host, port, next_free=config.sip.next_free_port)
-        self.sip_host, self.sip_port = host, sock.getsockname()[1]
-        advertised = config.sip.advertise or host
+        tls = TlsFiles(**config.sip.tls.model_dump())
+        listeners = bind_listeners(config.sip.listeners, next_free=config.sip.next_free_port)
+        self._closers += [listener.close for listener in listeners]
+        host = listeners[0].host
+        self.sip_host, self.sip_port = host, listeners[0].port
 
         self.ledger = await Ledger.open(config.ledger.url, clock=lambda: datetime.now(UTC))
         self._closers.append(self.ledger.close)
@@ -162,13 +166,24 @@ class Engine:
         sources = SourceFilter(config.sip.allow)
         endpoint = Endpoint(
             EndpointConfig(
-                listeners=(Listener(id=1, host=advertised, port=self.sip_port),), max_sessions=config.sip.max_calls
+                listeners=tuple(self._as_peers_see(listener) for listener in listeners),
+                max_sessions=config.sip.max_calls,
             ),
             entropy=os.urandom,
         )
-        self.agent = UdpAgent(endpoint, sources, self._sip_event)
-        await self.agent.open(sock)
+        connections = config.sip.connections
+        self.agent = SipTransports(
+            endpoint,
+            sources,
+            self._sip_event,
+            tls=tls,
+            limits=ConnectionLimits(
+                maximum=connections.max, by_source=connections.max_by_source, idle_s=connections.idle_s
+            ),
+            origins=config.sip.websocket.origins,
+        )
         self._closers.append(self.agent.close)
+        await self.agent.open(listeners)
         self._context = CallContext(
             signalling=_Signals(self.agent),
             plane=self.plane,
@@ -184,7 +199,8 @@ class Engine:
             server, _ = start_http_server(metrics_port, addr=metrics_host, registry=REGISTRY)
             self._closers.append(server.shutdown)
         await self._register(sources)
-        log.info("listening", extra=fields(sip=f"udp:{self.sip_host}:{self.sip_port}", rtp=config.media.ports))
+        listens = " ".join(f"{one.transport.lower()}:{one.host}:{one.port}" for one in listeners)
+        log.info("listening", extra=fields(sip=listens, rtp=config.media.ports))
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Drain and close: refuse new calls, unregister, give calls ``drain_s`` to end, then hang up and close all."""
@@ -223,6 +239,14 @@ class Engine:
             closed = self._closers.pop()()
             if asyncio.iscoroutine(closed):
                 await closed
+
+    def _as_peers_see(self, listener: BoundListener) -> Listener:
+        """Return what Via and Contact say of a socket: the advertised address, and port for that of the first one."""
+        sip = self.config.sip
+        port = sip.advertise_port if sip.advertise_port and listener.port == self.sip_port else listener.port
+        return Listener(
+            id=listener.id, transport=listener.transport, host=sip.advertised_host(listener.host), port=port
+        )
 
     def _stop_plane(self) -> None:
         asyncio.get_running_loop().remove_reader(self.plane.event_fd())

@@ -1,7 +1,4 @@
-"""SIP over UDP: carries datagrams and time between a ``sip.Endpoint`` and a socket on the asyncio loop.
-
-The endpoint decides, this file waits. Datagrams from sources that are not allowed are dropped unread.
-"""
+"""SIP over UDP: its sockets, and who may send here."""
 
 from __future__ import annotations
 
@@ -14,12 +11,8 @@ from typing import Any, cast
 
 from engine.errors import MediaError
 from engine.log import fields
-from engine.metrics import DATAGRAMS_DROPPED
-from sip.address import Address
-from sip.endpoint import Endpoint
-from sip.events import Event
 
-__all__ = ("SourceFilter", "UdpAgent", "bind_udp")
+__all__ = ("NEXT_PORTS", "SourceFilter", "UdpSocket", "bind_udp")
 
 log = logging.getLogger("engine.net.udp")
 
@@ -62,6 +55,9 @@ def bind_udp(host: str, port: int, *, next_free: bool) -> socket.socket:
     for candidate in range(port, port + (NEXT_PORTS if next_free and port else 1)):
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
+            if family == socket.AF_INET6:
+                # Both families can be listened on side by side, and no peer shows up as an IPv4 address in IPv6.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((host, candidate))
         except OSError as error:
             sock.close()
@@ -76,91 +72,45 @@ def bind_udp(host: str, port: int, *, next_free: bool) -> socket.socket:
     )
 
 
-class UdpAgent(asyncio.DatagramProtocol):
-    """One UDP socket and one ``Endpoint``, driven by the running loop.
+class UdpSocket(asyncio.DatagramProtocol):
+    """One UDP socket on the running loop: each datagram goes to ``receive`` with the host and port it came from.
 
-    ``on_event`` is called on the loop for each event of the endpoint. After any call into ``endpoint`` from outside,
-    call ``flush()``: it sends what is due, delivers events and arms the timer.
+    ``receive`` must not raise.
     """
 
-    def __init__(self, endpoint: Endpoint, sources: SourceFilter, on_event: Callable[[Event], None]) -> None:
-        self.endpoint = endpoint
-        self._sources = sources
-        self._on_event = on_event
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, receive: Callable[[bytes, str, int], None]) -> None:
+        self._receive = receive
         self._transport: asyncio.DatagramTransport | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._flushing = False
-        self._closed = False
+        self._closed = asyncio.get_running_loop().create_future()
 
     async def open(self, sock: socket.socket) -> None:
         """Begin to receive on ``sock``."""
-        await self._loop.create_datagram_endpoint(lambda: self, sock=sock)
+        await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=sock)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio's callback)."""
         self._transport = cast("asyncio.DatagramTransport", transport)  # uvloop's is none by inheritance
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        """Pass an admitted datagram on (asyncio's callback)."""
-        host, port = addr[0], addr[1]
-        if not self._sources.admits(host):
-            DATAGRAMS_DROPPED.inc()
-            return
-        self.endpoint.receive_datagram(data, Address(host, port), self._loop.time())
-        self.flush()
+        """Pass a datagram on (asyncio's callback)."""
+        self._receive(data, addr[0], addr[1])
 
     def error_received(self, exc: Exception) -> None:
         """Note what the kernel reports of a peer, such as an ICMP port unreachable (asyncio's callback)."""
         log.debug("the network reports an error", extra=fields(error=exc))
 
-    def flush(self) -> None:
-        """Send what is due, deliver events, arm the timer. Safe to call from within an event's handler."""
-        if self._flushing or self._closed:
-            return
-        self._flushing = True
-        try:
-            while True:
-                now = self._loop.time()
-                self._send(now)
-                event = self.endpoint.next_event()
-                if event is None:
-                    break
-                try:
-                    self._on_event(event)
-                except Exception:
-                    # One call's fault must not stop the others' signalling.
-                    log.exception("an event could not be handled", extra=fields(event=type(event).__name__))
-        finally:
-            self._flushing = False
-        self._arm()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the socket is closed (asyncio's callback)."""
+        if not self._closed.done():
+            self._closed.set_result(None)
 
-    def _send(self, now: float) -> None:
+    def send(self, data: bytes, host: str, port: int) -> None:
+        """Send a datagram; raise ``OSError`` or ``ValueError`` when it cannot be."""
         assert self._transport is not None
-        for data, target in self.endpoint.datagrams_to_send(now):
-            try:
-                self._transport.sendto(data, (target.host, target.port))
-            except (OSError, ValueError) as error:
-                log.warning("a datagram could not be sent", extra=fields(host=target.host, error=error))
-                self.endpoint.transport_error(target, now)
+        self._transport.sendto(data, (host, port))
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self.endpoint.next_timer()
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.endpoint.handle_timer(self._loop.time())
-        self.flush()
-
-    def close(self) -> None:
-        """Stop receiving; what waits to be sent has been sent by ``flush``."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+    async def close(self) -> None:
+        """Stop receiving; what was sent leaves first."""
         if self._transport is not None:
             self._transport.close()
+            await self._closed

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,17 @@ form = "save-card"
 
 
 def free_udp_port() -> int:
-    """Return a UDP port of loopback that is free now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that is free now for UDP, and for TCP too: the engine listens on both."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+        ):
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            with suppress(OSError):
+                stream.bind(("127.0.0.1", port))
+                return port
 
 
 class RunningEngine:
