@@ -267,7 +267,7 @@ class Engine:
                     id=name,
                     aor=aor,
                     registrar=registrar,
-                    next_hop=next_hop,
+                    next_hops=(next_hop,),
                     username=account.auth_user or account.user,
                     password=password,
                     expires_s=account.expires_s,

@@ -115,6 +115,8 @@ class UserAgent:
         self.sessions: dict[SessionId, InviteSession] = {}
         self.dialogs: dict[DialogId, InviteSession] = {}
         self.trace = trace
+        self.heard_from: Address | None = None
+        "Where the response came from that is being handled: a registration learns its connection by it."
         self._last_session = 0
 
     @property

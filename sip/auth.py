@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from sip.errors import LocalProtocolError, ParseError
 
 __all__ = (
+    "AuthenticationInfo",
     "Challenge",
     "DigestAnswer",
     "authorization",
     "choose_challenge",
     "hash_algorithm",
+    "parse_authentication_info",
     "parse_authorization",
     "parse_challenge",
     "verify",
@@ -58,6 +60,16 @@ class Challenge:
         """Whether we know the algorithm and one of the qualities of protection."""
         return _hash_of(self.algorithm) is not None and (not self.qop or _choose_qop(self.qop) is not None)
 
+    @property
+    def is_session(self) -> bool:
+        """Whether the password's digest is bound to the first nonce and client nonce (RFC 7616 §3.4.2)."""
+        return _is_session(self.algorithm)
+
+    @property
+    def is_weak(self) -> bool:
+        """Whether it rests on MD5 (RFC 8760 §1)."""
+        return _base(self.algorithm) == "MD5"
+
     def __str__(self) -> str:
         parts = [f"realm={_quoted(self.realm)}", f"nonce={_quoted(self.nonce)}"]
         if self.opaque is not None:
@@ -91,6 +103,36 @@ def hash_algorithm(algorithm: str) -> str | None:
     """Return the hash that an algorithm rests on (``SHA-256`` of ``sha-256-sess``), None when we do not know it."""
     base = _base(algorithm)
     return base if base in _HASHES else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticationInfo:
+    """An Authentication-Info or Proxy-Authentication-Info value (RFC 7616 §3.5)."""
+
+    next_nonce: str | None = None
+    "To be used for the next request."
+    proof: str | None = field(default=None, repr=False)
+    "``rspauth``: the server knows the password too."
+    qop: str | None = None
+    nonce_count: int | None = None
+    cnonce: str | None = field(default=None, repr=False)
+
+    def proves(self, challenge: Challenge, *, username: str, password: str, uri: str, body: bytes) -> bool:
+        """Whether the proof is right for the request with this Request-URI; ``body`` is that of the response."""
+        if self.qop not in (None, "auth", "auth-int") or not challenge.is_usable:
+            return False
+        expected = _response(
+            challenge.algorithm,
+            _ha1(challenge.algorithm, username, challenge.realm, password),
+            challenge.nonce,
+            cnonce=self.cnonce or "",
+            count=f"{self.nonce_count or 0:08x}",
+            qop=self.qop,
+            method="",  # RFC 7616 §3.5: A2 is ":" and the URI
+            uri=uri,
+            body=body,
+        )
+        return hmac.compare_digest(expected.encode(), (self.proof or "").lower().encode("utf-8", "surrogateescape"))
 
 
 def parse_challenge(text: str) -> Challenge:
@@ -192,6 +234,21 @@ def parse_authorization(text: str) -> DigestAnswer:
     )
 
 
+def parse_authentication_info(text: str) -> AuthenticationInfo:
+    """Parse an Authentication-Info or Proxy-Authentication-Info value, which names no scheme; raises ParseError."""
+    params = _parse_pairs(text, 0, "authentication-info")
+    count = params.get("nc")
+    if count is not None and _NONCE_COUNT.fullmatch(count) is None:
+        raise ParseError("nc is not eight hexadecimal digits", where="authentication-info", section="RFC 7616 §3.5")
+    return AuthenticationInfo(
+        next_nonce=params.get("nextnonce") or None,
+        proof=params.get("rspauth"),
+        qop=params["qop"].lower() if "qop" in params else None,
+        nonce_count=None if count is None else int(count, 16),
+        cnonce=params.get("cnonce"),
+    )
+
+
 def verify(
     text: str,
     *,
@@ -260,8 +317,11 @@ def _parse_params(text: str, where: str) -> dict[str, str]:
     scheme = _SCHEME.match(text)
     if scheme is None:
         raise ParseError("not the Digest scheme", where=where, section="RFC 7616 §3")
+    return _parse_pairs(text, scheme.end(), where)
+
+
+def _parse_pairs(text: str, position: int, where: str) -> dict[str, str]:
     params: dict[str, str] = {}
-    position = scheme.end()
     while match := _PARAM.match(text, position):
         name, quoted, token = match.groups()
         value = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)

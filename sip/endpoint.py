@@ -64,16 +64,22 @@ class Endpoint:
         self._trace(data.lstrip(b"\r\n"), source, now, sent=False, size=len(data))
         if isinstance(message, Request):
             self._requests.receive(message, source, now)
-        elif not agent.layer.receive_response(message, now):
+            return
+        agent.heard_from = source
+        if not agent.layer.receive_response(message, now):
             # §18.1.2: a response that matches nothing is dropped. This core sends no 2xx-bearing INVITE statelessly.
             agent.statistics.strays += 1
 
     def transport_error(self, destination: Address, now: float) -> None:
         """Learn that what was sent to ``destination`` could not be: an ICMP error, or no connection."""
+        for registration in list(self._registrations.values()):
+            registration.transport_error(destination, now)
         self._agent.layer.transport_error(destination, now)
 
     def flow_closed(self, flow: int, now: float) -> None:
-        """Learn that a connection is gone: what waits for an answer on it has failed."""
+        """Learn that a connection is gone: what waits on it has failed, who registered by it does so again."""
+        for registration in list(self._registrations.values()):
+            registration.flow_closed(flow, now)  # before the layer: what it sends again must not take this connection
         self._agent.layer.flow_closed(flow, now)
 
     def datagrams_to_send(self, now: float) -> list[tuple[bytes, Address]]:
@@ -209,6 +215,38 @@ class Endpoint:
         """Remove an account's binding; nothing when it is not registered."""
         if known := self._registrations.get(account_id):
             known.unregister(now)
+
+    def update_account(self, account_id: str, next_hops: tuple[Address, ...], now: float) -> None:
+        """Take the addresses that an account's registrar or outbound proxy has now (RFC 3263), best first.
+
+        A registration that stands stays where it is while that address is still among them; one that failed is tried
+        again at once when they changed. Nothing when the account is not registered; raises LocalProtocolError for none.
+        """
+        if known := self._registrations.get(account_id):
+            known.update(next_hops, now)
+
+    def account_route(self, account_id: str) -> tuple[NameAddr, ...]:
+        """Return the Route of an account's requests outside dialogs: outbound proxy, then Service-Route (RFC 3608 §6).
+
+        Empty when there is none, or no such account.
+        """
+        known = self._registrations.get(account_id)
+        return () if known is None else known.route
+
+    def account_contact(self, account_id: str, *, anonymous: bool = False) -> Uri | None:
+        """Return the GRUU to be the Contact of an account's dialogs (RFC 5627 §4.3), None when none was granted.
+
+        ``anonymous`` asks for one that does not tell who we are.
+        """
+        known = self._registrations.get(account_id)
+        if known is None or known.binding is None:
+            return None
+        return known.binding.temporary_gruu if anonymous else known.binding.public_gruu
+
+    def account_next_hop(self, account_id: str) -> Address | None:
+        """Return where an account's requests go now, with its connection; None when there is no such account."""
+        known = self._registrations.get(account_id)
+        return None if known is None else known.next_hop
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

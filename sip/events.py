@@ -172,6 +172,8 @@ class RegistrationChanged:
     reason: str
     expires_s: int | None
     "How long the registrar keeps the binding, when ``registered``."
+    flow_timer_s: int | None = None
+    "How long the connection to it may be silent (RFC 5626 §4.4.1), when the registrar said so; it is kept alive."
 
 
 Event = (

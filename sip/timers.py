@@ -39,6 +39,7 @@ class Timer(StrEnum):
     CANCEL_LIMIT = "cancel-limit"  # §9.1: no final response for 64*T1 after CANCEL
     REFRESH = "refresh"  # §10.2.4: a binding is renewed before it expires
     RETRY = "retry"  # ours: after a failed registration
+    KEEPALIVE = "keepalive"  # RFC 5626 §4.4.1: line ends on an idle connection
 
 
 RETRANSMISSIONS = frozenset({Timer.A, Timer.E, Timer.G})

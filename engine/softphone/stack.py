@@ -258,7 +258,7 @@ class NativeStack:
             id=ACCOUNT,
             aor=aor,
             registrar=registrar,
-            next_hop=resolve(registrar, self.host),
+            next_hops=(resolve(registrar, self.host),),
             username=username,
             password=password,
             expires_s=expires_s,

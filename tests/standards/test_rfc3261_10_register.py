@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from sip import register
-from sip.address import Address
+from sip.address import Address, Transport
 from sip.auth import Challenge, verify
 from sip.endpoint import Account, Credentials
 from sip.errors import LocalProtocolError
@@ -24,7 +24,7 @@ def account(**changes: object) -> Account:
         "id": "trunk",
         "aor": Uri(user="pay", host="pbx.example"),
         "registrar": Uri(host="pbx.example"),
-        "next_hop": REGISTRAR,
+        "next_hops": (REGISTRAR,),
         "username": "pay",
         "password": PASSWORD,
     }
@@ -178,7 +178,7 @@ def test_a_registrar_that_calls_every_nonce_stale_is_given_up() -> None:
         if not sent:
             break
         request = sent[0]
-    assert number == 3
+    assert number == 4
     assert states(solo)[-1] is RegistrationStatus.FAILED
 
 
@@ -201,7 +201,7 @@ def test_a_refused_registration_is_tried_again_after_30_s_then_twice_as_long_up_
     solo, request = registering()
     waits = []
     for _ in range(9):
-        solo.receive(reply(request, 403))
+        solo.receive(reply(request, 500))
         waited_s, request = solo.next_request()
         waits.append(waited_s)
     assert waits == [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]
@@ -365,3 +365,248 @@ def test_a_call_with_the_wrong_password_is_rejected() -> None:
     solo.receive(reply(second, 401, WWW_Authenticate=asked))
     ended = solo.take(SessionEnded)
     assert (ended.cause, ended.status) == (EndCause.REJECTED, 401)
+
+
+# -- several addresses of one registrar (RFC 3263 §4.3) ----------------------------------------------------------------
+
+SECOND, THIRD = Address("192.0.2.201", 5060), Address("192.0.2.202", 5060)
+BY_TCP, SECOND_BY_TCP = (address._replace(transport=Transport.TCP) for address in (REGISTRAR, SECOND))
+THREE = (REGISTRAR, SECOND, THIRD)
+
+
+def hops(solo: Solo) -> list[Address]:
+    """Return where requests went, retransmissions counted once."""
+    went: list[Address] = []
+    for _, message, destination in solo.sent:
+        if isinstance(message, Request) and (not went or went[-1] != destination):
+            went.append(destination)
+    return went
+
+
+def test_3263_4_3_an_address_that_answers_503_gives_way_to_the_next() -> None:
+    solo, request = registering(next_hops=THREE)
+    second = requests_in(solo.receive(reply(request, 503, Retry_After="600")))[0]
+    assert solo.sent[-1][2] == SECOND
+    assert (second.call_id, second.cseq.number) == (request.call_id, request.cseq.number + 1)
+    solo.receive(accepted(second))
+    assert states(solo) == [RegistrationStatus.REGISTERING, RegistrationStatus.REGISTERED]
+
+
+def test_3263_4_3_an_address_that_is_silent_gives_way_to_the_next() -> None:
+    solo, _ = registering(next_hops=(REGISTRAR, SECOND))
+    solo.after(32)
+    solo.receive(accepted(solo.last(Request)))
+    assert hops(solo) == [REGISTRAR, SECOND]
+    assert states(solo)[-1] is RegistrationStatus.REGISTERED
+
+
+def test_3263_4_3_an_address_that_the_network_refuses_gives_way_to_the_next() -> None:
+    solo, _ = registering(next_hops=(BY_TCP, SECOND_BY_TCP))
+    solo.endpoint.transport_error(BY_TCP, solo.now)
+    solo.collect()
+    assert hops(solo) == [BY_TCP, SECOND_BY_TCP]
+
+
+def test_a_refusal_is_not_carried_to_the_next_address() -> None:
+    solo, request = registering(next_hops=THREE)
+    assert requests_in(solo.receive(reply(request, 403))) == []
+    assert states(solo)[-1] is RegistrationStatus.FAILED
+
+
+def test_the_address_that_works_is_kept() -> None:
+    solo, request = registering(next_hops=THREE)
+    second = requests_in(solo.receive(reply(request, 503)))[0]
+    solo.receive(accepted(second))
+    for _ in range(3):
+        _, refresh = solo.next_request()
+        assert solo.sent[-1][2] == SECOND
+        solo.receive(accepted(refresh))
+    assert solo.endpoint.account_next_hop("trunk") == SECOND
+
+
+def test_when_every_address_failed_all_are_tried_again_after_30_s_or_what_they_asked_for() -> None:
+    solo, request = registering(next_hops=THREE)
+    for retry_after in ("", "90", ""):
+        solo.receive(reply(request, 503, Retry_After=retry_after))
+        request = solo.last(Request)
+    assert states(solo)[-1] is RegistrationStatus.FAILED
+    assert solo.next_request()[0] == 90
+    assert hops(solo) == [*THREE, REGISTRAR]
+
+
+def test_each_address_may_challenge() -> None:
+    solo, request = registering(next_hops=(REGISTRAR, SECOND))
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge("n1")))))[0]
+    third = requests_in(solo.receive(reply(second, 503)))[0]
+    fourth = requests_in(solo.receive(reply(third, 401, WWW_Authenticate=str(challenge("n2")))))[0]
+    assert 'nonce="n2"' in (fourth.headers.get("Authorization") or "")
+
+
+def test_a_binding_is_removed_by_the_next_address_when_the_first_is_gone() -> None:
+    solo, request = registering(next_hops=(REGISTRAR, SECOND))
+    solo.receive(accepted(request))
+    solo.endpoint.unregister("trunk", solo.now)
+    solo.collect()
+    removal = requests_in(solo.receive(reply(solo.last(Request), 503)))[0]
+    assert removal.headers.get("Expires") == "0"
+    solo.receive(reply(removal, 503))
+    assert states(solo)[-1] is RegistrationStatus.UNREGISTERED
+    solo.after(5000)
+    solo.assert_nothing_left()
+
+
+def test_new_addresses_are_taken_and_what_failed_is_tried_with_them_at_once() -> None:
+    solo, request = registering()
+    solo.receive(reply(request, 500))
+    solo.endpoint.update_account("trunk", (REGISTRAR,), solo.now)
+    solo.collect()
+    assert hops(solo) == [REGISTRAR]  # nothing new
+    solo.endpoint.update_account("trunk", (SECOND, REGISTRAR), solo.now)
+    solo.collect()
+    assert len(requests_in([message for _, message, _ in solo.sent])) == 2
+    assert hops(solo) == [REGISTRAR]  # the address that is still there goes on
+
+
+def test_a_registration_moves_with_its_next_refresh_when_its_address_is_withdrawn() -> None:
+    solo, _ = registered()
+    solo.endpoint.update_account("trunk", (SECOND,), solo.now)
+    solo.collect()
+    assert hops(solo) == [REGISTRAR]
+    solo.next_request()
+    assert hops(solo) == [REGISTRAR, SECOND]
+    with pytest.raises(LocalProtocolError):
+        solo.endpoint.update_account("trunk", (), solo.now)
+    solo.endpoint.update_account("nobody", (SECOND,), solo.now)
+
+
+def test_an_account_needs_a_next_hop() -> None:
+    with pytest.raises(LocalProtocolError):
+        account(next_hops=())
+
+
+# -- refusals, back-off, what registrars say wrong ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_account_that_is_refused_is_tried_again_slowly(status: int) -> None:
+    solo, request = registering()
+    waits = []
+    for _ in range(5):
+        solo.receive(reply(request, status))
+        waited_s, request = solo.next_request()
+        waits.append(waited_s)
+    assert waits == [300, 600, 1200, 1800, 1800]
+
+
+def test_a_wrong_password_is_tried_again_slowly() -> None:
+    solo, request = registering()
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge("n1")))))[0]
+    solo.receive(reply(second, 401, WWW_Authenticate=str(challenge("n2"))))
+    assert solo.next_request()[0] == 300
+
+
+@pytest.mark.parametrize("text", ["", "-1", "many", "9" * 30, "1e9", "12.5"])
+def test_a_retry_after_that_is_none_changes_nothing_and_a_long_one_is_cut(text: str) -> None:
+    solo, request = registering()
+    solo.receive(reply(request, 500, Retry_After=text))
+    assert solo.next_request()[0] == 30
+    solo.receive(reply(solo.last(Request), 500, Retry_After="999999"))
+    assert solo.next_request()[0] == 1800
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Contact": "<sip:"},
+        {"Contact": "*"},
+        {"Contact": ""},
+        {"Contact": "<sip:a@h>;expires=never"},
+        {"Contact": "<sip:a@h>;expires=0", "Expires": "0"},
+        {"Expires": "-1"},
+        {"Service_Route": "sip:no-brackets;lr"},
+        {"Service_Route": "<<>>"},
+        {"Flow_Timer": "soon"},
+        {"Authentication_Info": 'nextnonce="'},
+        {"Contact": '<sip:a@h>;pub-gruu="<>";+sip.instance=x'},
+    ],
+)
+def test_a_2xx_full_of_nonsense_is_survived(headers: dict[str, str]) -> None:
+    solo, request = registering(instance_id="here", outbound=True)
+    solo.receive(reply(request, 200, **headers))
+    if solo.endpoint.account_next_hop("trunk") is not None:
+        solo.next_request()
+    assert solo.endpoint.account_route("trunk") == ()
+    assert solo.endpoint.account_contact("trunk") is None
+
+
+def test_several_accounts_at_several_registrars_do_not_touch_each_other() -> None:
+    solo = Solo.at()
+    for number in range(3):
+        host = f"192.0.2.{210 + number}"
+        one = account(
+            id=f"a{number}",
+            aor=Uri(user=f"u{number}", host=host),
+            registrar=Uri(host=host),
+            next_hops=(Address(host, 5060),),
+        )
+        solo.endpoint.register(one, solo.now)
+    solo.collect()
+    first, second, third = requests_in([message for _, message, _ in solo.sent])
+    assert len({request.call_id for request in (first, second, third)}) == 3
+    solo.receive(accepted(first))
+    solo.receive(reply(second, 403))
+    solo.receive(reply(third, 401, WWW_Authenticate=str(challenge())))
+    told = {event.account_id: event.state for event in solo.events if isinstance(event, RegistrationChanged)}
+    assert told == {
+        "a0": RegistrationStatus.REGISTERED, "a1": RegistrationStatus.FAILED, "a2": RegistrationStatus.REGISTERING,
+    }  # fmt: skip
+    assert solo.sent[-1][2].host == "192.0.2.212"
+
+
+# -- how it is reached -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lr", [(), (("lr", None),)])
+def test_an_outbound_proxy_is_a_loose_route(lr: tuple[tuple[str, None], ...]) -> None:
+    proxy = Uri(host="proxy.example", params=lr)
+    solo, request = registering(outbound_proxy=proxy)
+    assert [str(route) for route in request.routes] == ["<sip:proxy.example;lr>"]
+    assert str(request.uri) == "sip:pbx.example"
+    assert [str(route) for route in solo.endpoint.account_route("trunk")] == ["<sip:proxy.example;lr>"]
+
+
+def test_a_contact_may_have_a_user_of_its_own() -> None:
+    solo, request = registering(contact_user="line-1")
+    assert str(request.contact) == "<sip:line-1@192.0.2.2:5060>"
+    assert request.to.uri.user == "pay"
+    solo.receive(reply(request, 200, Contact=f"<sip:x@h>;expires=9, {request.contact};expires=120"))
+    event = [event for event in solo.events if isinstance(event, RegistrationChanged)][-1]
+    assert event.expires_s == 120
+
+
+@pytest.mark.parametrize("transport", [Transport.TCP, Transport.TLS, Transport.WS])
+def test_the_transport_is_that_of_the_next_hop(transport: Transport) -> None:
+    hop = REGISTRAR._replace(transport=transport)
+    solo, request = registering(next_hops=(hop,))
+    assert solo.sent[-1][2] == hop
+    assert request.via.transport == transport
+    assert request.contact is not None
+    assert request.contact.uri.param("transport") == transport.lower()
+
+
+def test_8_1_1_8_a_sips_registrar_gets_a_sips_contact() -> None:
+    hop = Address("192.0.2.200", 5061, Transport.TLS, name="pbx.example")
+    solo, request = registering(registrar=Uri(scheme="sips", host="pbx.example"), next_hops=(hop,))
+    assert str(request.uri) == "sips:pbx.example"
+    assert str(request.contact) == "<sips:pay@192.0.2.2:5060>"
+    assert solo.sent[-1][2].name == "pbx.example"
+
+
+def test_rfc_3327_5_1_path_is_offered_and_what_comes_of_it_left_alone() -> None:
+    solo, request = registering()
+    assert request.headers.get_all("Supported") == ["path"]
+    response = accepted(request)
+    response.headers.set("Path", "<sip:edge.example;lr>")
+    solo.receive(response)
+    assert states(solo)[-1] is RegistrationStatus.REGISTERED
+    assert solo.endpoint.account_route("trunk") == ()

@@ -13,7 +13,8 @@ def test_every_state_can_be_left_by_unregistering() -> None:
 
 def test_a_request_is_sent_only_when_none_is_out() -> None:
     out = {State.REGISTERING, State.REFRESHING, State.LEAVING, State.UNREGISTERING}
-    answers = {Input.ACCEPTED, Input.CHALLENGED, Input.TOO_BRIEF, Input.REFUSED, Input.UNANSWERED}
+    answers = {Input.ACCEPTED, Input.CHALLENGED, Input.AMENDED, Input.REFUSED, Input.UNANSWERED}
+    answers |= {Input.ANOTHER_WAY}
     for (state, event), (_, actions) in TABLE.items():
         if Action.SEND in actions or Action.SEND_REMOVAL in actions:
             assert state not in out or event in answers
@@ -21,7 +22,8 @@ def test_a_request_is_sent_only_when_none_is_out() -> None:
 
 def test_a_timer_is_started_wherever_the_next_step_is_ours() -> None:
     for _, (target, actions) in TABLE.items():
-        assert (target is State.REGISTERED) == (Action.SCHEDULE_REFRESH in actions)
+        refreshed = Action.SCHEDULE_REFRESH in actions or Action.SCHEDULE_RECOVERY in actions
+        assert (target is State.REGISTERED) == refreshed
         assert (target is State.FAILED) == (Action.SCHEDULE_RETRY in actions)
 
 
