@@ -8,60 +8,26 @@ import pytest
 from sip import register
 from sip.address import Address, Transport
 from sip.auth import Challenge, verify
-from sip.endpoint import Account, Credentials
+from sip.endpoint import Credentials
 from sip.errors import LocalProtocolError
 from sip.events import EndCause, RegistrationChanged, RegistrationStatus, SessionAnswered, SessionEnded
-from sip.message import Request, Response
+from sip.message import Request
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, offer_of
-
-REGISTRAR = Address("192.0.2.200", 5060)
-PASSWORD = "a password"
-
-
-def account(**changes: object) -> Account:
-    fields: dict[str, object] = {
-        "id": "trunk",
-        "aor": Uri(user="pay", host="pbx.example"),
-        "registrar": Uri(host="pbx.example"),
-        "next_hops": (REGISTRAR,),
-        "username": "pay",
-        "password": PASSWORD,
-    }
-    return Account(**(fields | changes))  # type: ignore[arg-type]
-
-
-def registering(**changes: object) -> tuple[Solo, Request]:
-    solo = Solo.at()
-    solo.endpoint.register(account(**changes), solo.now)
-    solo.collect()
-    return solo, solo.last(Request)
-
-
-def reply(request: Request, status: int, **headers: str) -> Response:
-    response = Response.to_request(request, status, to_tag="registrar")
-    for name, value in headers.items():
-        response.headers.set(name.replace("_", "-"), value)
-    return response
-
-
-def accepted(request: Request, expires_s: int = 300) -> Response:
-    contact = f"<sip:other@192.0.2.9>;expires=9, {request.contact};expires={expires_s}"
-    return reply(request, 200, Contact=contact, Expires="77")
+from tests.support.sip_registrar import (
+    PASSWORD,
+    REGISTRAR,
+    accepted,
+    account,
+    registering,
+    reply,
+    requests_in,
+    states,
+)
 
 
 def challenge(nonce: str = "n1", *, algorithm: str | None = "MD5", stale: bool = False) -> Challenge:
     return Challenge(realm="pbx", nonce=nonce, algorithm=algorithm, qop=("auth",), stale=stale)
-
-
-def states(solo: Solo) -> list[RegistrationStatus]:
-    changes = [event.state for event in solo.events if isinstance(event, RegistrationChanged)]
-    solo.events.clear()
-    return changes
-
-
-def requests_in(messages: list[Request | Response]) -> list[Request]:
-    return [message for message in messages if isinstance(message, Request)]
 
 
 def registered(expires_s: int = 300) -> tuple[Solo, Request]:
@@ -610,3 +576,36 @@ def test_rfc_3327_5_1_path_is_offered_and_what_comes_of_it_left_alone() -> None:
     solo.receive(response)
     assert states(solo)[-1] is RegistrationStatus.REGISTERED
     assert solo.endpoint.account_route("trunk") == ()
+
+
+def test_7616_3_5_the_next_nonce_of_a_2xx_is_used_for_the_refresh() -> None:
+    solo, request = registering()
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge("n1")))))[0]
+    response = accepted(second)
+    response.headers.set("Authentication-Info", 'nextnonce="n2"')
+    solo.receive(response)
+    _, refresh = solo.next_request()
+    text = refresh.headers.get("Authorization") or ""
+    assert 'nonce="n2"' in text
+    assert "nc=00000001" in text
+
+
+def test_a_registrar_that_does_not_prove_the_password_is_told_of_and_kept() -> None:
+    solo, request = registering()
+    second = requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(challenge("n1")))))[0]
+    for _ in range(2):
+        response = accepted(second)
+        response.headers.set("Authentication-Info", f'rspauth="{"0" * 32}", qop=auth')
+        solo.events.clear()
+        solo.receive(response)
+        event = [event for event in solo.events if isinstance(event, RegistrationChanged)][-1]
+        assert event.state is RegistrationStatus.REGISTERED
+        assert "rspauth" in event.reason
+        _, second = solo.next_request()
+
+
+def test_only_the_realm_of_the_account_is_answered() -> None:
+    solo, request = registering(realm="pbx")
+    elsewhere = Challenge(realm="elsewhere", nonce="n1", qop=("auth",))
+    assert requests_in(solo.receive(reply(request, 401, WWW_Authenticate=str(elsewhere)))) == []
+    assert states(solo)[-1] is RegistrationStatus.FAILED

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from sip.auth import Challenge, authorization, choose_challenge, parse_authorization, parse_challenge, verify
+from sip.auth import (
+    Challenge,
+    DigestAnswer,
+    authorization,
+    choose_challenge,
+    parse_authorization,
+    parse_challenge,
+    verify,
+)
+from sip.credentials import ClientAuthentication, Credentials
 from sip.digest_server import MAX_NONCES, DigestServer
 from sip.errors import LocalProtocolError
+from sip.headers import Headers
+from sip.message import Request, Response
+from sip.uri import Uri
 
 # RFC 7616 §3.9.1
 MUFASA = Challenge(
@@ -166,6 +179,235 @@ def test_rfc_8760_2_4_strongest_known_algorithm_is_chosen() -> None:
 def test_of_two_alike_the_first_is_chosen() -> None:
     first, second = (Challenge(realm=realm, nonce="n", algorithm="MD5") for realm in ("one", "two"))
     assert choose_challenge([first, second]) is first
+
+
+# -- the client's side of a conversation (§3.3, §3.5, §3.7; RFC 3261 §22; RFC 8760) ------------------------------------
+
+
+class Client:
+    """A client that sends REGISTER after REGISTER, as ``Registration`` does."""
+
+    def __init__(self, realm: str = "") -> None:
+        counter = itertools.count()
+        self.auth = ClientAuthentication(
+            Credentials(username="1001", password="pass word", realm=realm),
+            lambda n: next(counter).to_bytes(n, "big"),
+        )
+        self.request = self.next()
+
+    def next(self, body: bytes = b"") -> Request:
+        self.request = Request(
+            "REGISTER",
+            Uri(host="pay.test"),
+            Headers(
+                [
+                    ("Via", "SIP/2.0/UDP h;branch=z9hG4bKx"), ("From", "<sip:a@h>;tag=f"), ("To", "<sip:a@h>"),
+                    ("Call-ID", "c"), ("CSeq", "1 REGISTER"),
+                ]
+            ),
+            body,
+        )  # fmt: skip
+        self.auth.apply(self.request)
+        return self.request
+
+    def answers(self, name: str = "Authorization") -> list[DigestAnswer]:
+        return [parse_authorization(text) for text in self.request.headers.lines(name)]
+
+    def receives(self, status: int, *fields: tuple[str, str], body: bytes = b"") -> Response:
+        response = Response.to_request(self.request, status, to_tag="t")
+        for name, value in fields:
+            response.headers.add(name, value)
+        response.body = body
+        return response
+
+    def challenged(self, *challenges: Challenge, status: int = 401) -> bool:
+        name = {401: "WWW-Authenticate", 407: "Proxy-Authenticate"}[status]
+        taken = self.auth.accept(self.receives(status, *((name, str(challenge)) for challenge in challenges)))
+        if taken:
+            self.next()
+        return taken
+
+
+def asks(nonce: str, algorithm: str = "SHA-256", *, realm: str = "pay.test", stale: bool = False) -> Challenge:
+    return Challenge(realm=realm, nonce=nonce, algorithm=algorithm, qop=("auth", "auth-int"), stale=stale)
+
+
+def proof_of(answer: DigestAnswer, password: str = "pass word", *, body: bytes = b"", qop: str = "auth") -> str:
+    """Compute ``rspauth`` by the book, apart from the code under test."""
+
+    def digest(text: str) -> str:
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    a2 = f":{answer.uri}" + (f":{hashlib.sha256(body).hexdigest()}" if qop == "auth-int" else "")
+    ha1 = digest(f"1001:{answer.realm}:{password}")
+    return digest(f"{ha1}:{answer.nonce}:{answer.nonce_count:08x}:{answer.cnonce}:{qop}:{digest(a2)}")
+
+
+def test_3261_22_3_each_realm_of_one_response_is_answered_with_its_best_challenge() -> None:
+    client = Client()
+    asked = [asks("a1", "MD5", realm="a"), asks("a2", realm="a"), asks("b1", "MD5", realm="b")]
+    assert client.challenged(*asked, status=407)
+    answers = client.answers("Proxy-Authorization")
+    assert [(answer.realm, answer.nonce) for answer in answers] == [("a", "a2"), ("b", "b1")]
+    for text in client.request.headers.lines("Proxy-Authorization"):
+        assert verify(text, method="REGISTER", password="pass word")
+
+
+def test_3261_22_3_a_proxy_behind_a_proxy_and_a_registrar_behind_both_are_answered_in_turn() -> None:
+    client = Client()
+    assert client.challenged(asks("n1", realm="edge"), status=407)
+    assert client.challenged(asks("n2", realm="core"), status=407)
+    assert client.challenged(asks("n3", realm="registrar"))
+    assert [answer.realm for answer in client.answers("Proxy-Authorization")] == ["edge", "core"]
+    assert [answer.realm for answer in client.answers()] == ["registrar"]
+    client.auth.begin()
+    client.next()  # the next request answers all three before it is asked
+    assert [answer.nonce_count for answer in client.answers("Proxy-Authorization")] == [4, 3]
+    assert [answer.nonce_count for answer in client.answers()] == [2]
+
+
+def test_a_realm_that_asks_again_has_refused_the_password_whoever_else_asks() -> None:
+    client = Client()
+    assert client.challenged(asks("n1", realm="a"))
+    assert not client.challenged(asks("n2", realm="a"), asks("n3", realm="b"))
+
+
+def test_realms_without_end_are_neither_answered_nor_remembered_without_end() -> None:
+    client = Client()
+    for number in range(100):
+        client.auth.begin()
+        assert client.challenged(asks("n", realm=f"r{number}"))
+    assert len(client.answers()) == 8
+    client.auth.begin()
+    rounds = 0
+    while client.challenged(asks("n", realm=f"s{rounds}")):
+        rounds += 1
+    assert rounds == 4
+
+
+def test_a_realm_that_is_not_ours_is_not_answered() -> None:
+    client = Client(realm="pay.test")
+    assert not client.challenged(asks("n", realm="elsewhere"))
+    assert client.challenged(asks("n"), asks("n", realm="elsewhere"))
+    assert [answer.realm for answer in client.answers()] == ["pay.test"]
+
+
+def test_rfc_8760_4_who_took_a_sha_hash_is_not_answered_with_md5() -> None:
+    client = Client()
+    assert client.challenged(asks("n1", "SHA-256"))
+    client.auth.begin()
+    assert not client.challenged(asks("n2", "MD5"))
+    assert not client.challenged(asks("n2", "MD5-sess"))
+    assert client.challenged(asks("n3", "SHA-512-256"))
+    other = Client()
+    assert other.challenged(asks("n1", "MD5"))
+    other.auth.begin()
+    assert other.challenged(asks("n2", "SHA-256"))
+
+
+def test_7616_3_5_the_next_nonce_is_used_from_its_first_count() -> None:
+    client = Client()
+    assert client.challenged(asks("n1"))
+    assert client.auth.learn(client.receives(200, ("Authentication-Info", 'nextnonce="n2"'))) is None
+    client.auth.begin()
+    client.next()
+    assert [(answer.nonce, answer.nonce_count) for answer in client.answers()] == [("n2", 1)]
+    assert client.auth.learn(client.receives(200, ("Authentication-Info", 'nextnonce="n2"'))) is None
+    client.next()
+    assert [(answer.nonce, answer.nonce_count) for answer in client.answers()] == [("n2", 2)]
+
+
+def test_7616_3_5_a_proxy_gives_its_next_nonce_in_a_header_of_its_own() -> None:
+    client = Client()
+    assert client.challenged(asks("n1"), status=407)
+    client.auth.learn(client.receives(200, ("Proxy-Authentication-Info", 'nextnonce="n2"')))
+    client.next()
+    assert [answer.nonce for answer in client.answers("Proxy-Authorization")] == ["n2"]
+
+
+@pytest.mark.parametrize("qop", ["auth", "auth-int"])
+def test_7616_3_5_the_servers_proof_is_checked(qop: str) -> None:
+    client = Client()
+    assert client.challenged(replace(asks("n1"), qop=(qop,)))
+    answer = client.answers()[0]
+
+    def says(password: str, body: bytes = b"hello") -> bool | None:
+        proof = proof_of(answer, password, body=b"hello", qop=qop)
+        info = f'rspauth="{proof}", cnonce="{answer.cnonce}", nc=00000001, qop={qop}, nextnonce="{password[:2]}"'
+        return client.auth.learn(client.receives(200, ("Authentication-Info", info), body=body))
+
+    assert says("no idea") is False
+    client.next()
+    assert client.answers()[0].nonce == "n1", "nothing is taken from a server that proved nothing"
+    answer = client.answers()[0]
+    assert says("pass word", b"hello") is False, "its count is that of an older request"
+    proof = proof_of(answer, body=b"hello", qop=qop)
+    info = f'rspauth="{proof}", qop={qop}, nextnonce="n2"'
+    changed = client.auth.learn(client.receives(200, ("Authentication-Info", info), body=b"changed"))
+    assert changed is (qop == "auth")
+    if qop == "auth-int":
+        assert client.auth.learn(client.receives(200, ("Authentication-Info", info), body=b"hello")) is True
+    client.next()
+    assert client.answers()[0].nonce == "n2"
+
+
+@pytest.mark.parametrize("text", ["", "nextnonce", 'nextnonce="', "nc=1", 'nextnonce=""', 'a="b"', "\udcff=1", "qop=x"])
+def test_nonsense_after_success_changes_nothing(text: str) -> None:
+    client = Client()
+    assert client.challenged(asks("n1"))
+    assert client.auth.learn(client.receives(200, ("Authentication-Info", text))) is None
+    client.next()
+    assert [(answer.nonce, answer.nonce_count) for answer in client.answers()] == [("n1", 2)]
+
+
+@pytest.mark.parametrize("algorithm", ["MD5-sess", "SHA-256-sess"])
+def test_7616_3_4_2_a_session_keeps_the_client_nonce_that_it_began_with(algorithm: str) -> None:
+    client = Client()
+    assert client.challenged(asks("n1", algorithm))
+    first = client.answers()[0]
+    client.next()
+    second = client.answers()[0]
+    assert (second.cnonce, second.nonce_count) == (first.cnonce, 2)
+    client.auth.begin()
+    assert client.challenged(asks("n2", algorithm))
+    assert client.answers()[0].cnonce != first.cnonce
+
+
+def test_each_request_has_a_client_nonce_of_its_own() -> None:
+    client = Client()
+    assert client.challenged(asks("n1"))
+    first = client.answers()[0].cnonce
+    client.next()
+    assert client.answers()[0].cnonce != first
+
+
+def test_7616_3_4_auth_is_chosen_before_auth_int_and_auth_int_alone_covers_the_body() -> None:
+    client = Client()
+    assert client.challenged(asks("n1"))
+    assert client.answers()[0].qop == "auth"
+    only = Client()
+    assert only.challenged(replace(asks("n1"), qop=("auth-int",)))
+    only.next(b"v=0")
+    text = only.request.headers.lines("Authorization")[0]
+    assert verify(text, method="REGISTER", password="pass word", body=b"v=0")
+    assert not verify(text, method="REGISTER", password="pass word", body=b"v=1")
+
+
+def test_7616_3_4_4_a_server_that_would_take_a_hashed_name_gets_the_name_in_clear() -> None:
+    client = Client()
+    text = str(asks("n1")) + ", userhash=true, charset=UTF-8"
+    assert client.auth.accept(client.receives(401, ("WWW-Authenticate", text)))
+    client.next()
+    assert client.answers()[0].username == "1001"
+    assert "userhash" not in client.request.headers.lines("Authorization")[0]
+
+
+def test_a_client_without_a_password_answers_nothing() -> None:
+    auth = ClientAuthentication(None, bytes)
+    client = Client()
+    assert not auth.accept(client.receives(401, ("WWW-Authenticate", str(asks("n1")))))
+    auth.apply(client.request)
+    assert "Authorization" not in client.request.headers
 
 
 # -- the server's side: stateless nonces, nonce counts (§3.3, §3.4, §5.4, §5.5) ----------------------------------------
