@@ -29,6 +29,7 @@ from sip.events import (
     SessionRinging,
 )
 from sip.forks import Forks
+from sip.gate import ADMIT, Admission
 from sip.grammar import quote
 from sip.headers import Headers
 from sip.info import parse_dtmf_info, supported_content_types
@@ -100,6 +101,8 @@ class InviteSession:
         source: Address,
         destination: Address,
         now: float,
+        *,
+        admission: Admission = ADMIT,
     ) -> InviteSession:
         """Begin the session of an INVITE that came in: 100 goes out at once, ``InviteReceived`` to the application."""
         session = cls(agent, State.INCOMING)
@@ -120,6 +123,8 @@ class InviteSession:
                 call_id=request.call_id,
                 offer=offer,
                 headers=request.headers.copy(),
+                admitted_by=str(admission),
+                is_trusted=admission.is_trusted,
             )
         )
         return session
