@@ -27,6 +27,7 @@ from sip.payload_types import CODECS
 __all__ = (
     "AccountConfig",
     "Config",
+    "DnsConfig",
     "FormConfig",
     "FormPrompt",
     "LedgerConfig",
@@ -162,6 +163,22 @@ class SipWebsocketConfig(_Table):
         for origin in value:
             if not re.fullmatch(r"https?://[^/\s]+", origin):
                 raise ValueError(f"{origin!r} is no origin, such as https://pay.example.com (no path)")
+class DnsConfig(_Table):
+    """Who is asked for the addresses of names."""
+
+    servers: tuple[str, ...] = ()
+    "Resolvers, as IP address or `HOST:PORT`; empty: those of /etc/resolv.conf."
+    timeout_s: float = Field(default=2.0, ge=0.1, le=30.0)
+    "Of one question, its repetitions included."
+
+    @field_validator("servers")
+    @classmethod
+    def _servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for server in value:
+            try:
+                ipaddress.ip_address(server)
+            except ValueError:
+                split_address(server)
         return value
 
 
@@ -182,6 +199,7 @@ class SipConfig(_Table):
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     "Networks that may send SIP here; every other source is dropped unanswered. Registrars are always allowed."
     max_calls: int = Field(default=1000, ge=1, le=20_000)
+    dns: DnsConfig = DnsConfig()
 
     @field_validator("listen")
     @classmethod

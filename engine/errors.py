@@ -8,6 +8,8 @@
     ├── PayError           a payment order was asked for that cannot be taken
     ├── ConnectorError     a connector cannot be used as configured (a refused payment is an answer, no error)
     ├── LedgerError        the ledger could not be read or written
+    ├── TargetError        a URI has no address that can be reached from here
+    ├── CallError          a call out cannot be placed as it was asked for
     └── SoftphoneError     the softphone could not start or lost its process
 
 ``sip``, ``dsp`` and ``prompts`` have trees of their own: they do not know the engine. No message ever holds a digit
@@ -16,7 +18,17 @@ that a caller keyed.
 
 from __future__ import annotations
 
-__all__ = ("ConfigError", "ConnectorError", "Error", "LedgerError", "MediaError", "PayError", "SoftphoneError")
+__all__ = (
+    "CallError",
+    "ConfigError",
+    "ConnectorError",
+    "Error",
+    "LedgerError",
+    "MediaError",
+    "PayError",
+    "SoftphoneError",
+    "TargetError",
+)
 
 
 class Error(Exception):
@@ -49,6 +61,14 @@ class ConnectorError(Error):
 
 class LedgerError(Error):
     """The ledger could not be read or written."""
+
+
+class TargetError(Error):
+    """A URI has no address that can be reached from here."""
+
+
+class CallError(Error):
+    """A call out cannot be placed as it was asked for."""
 
 
 class SoftphoneError(Error):
