@@ -20,10 +20,21 @@ from engine.connectors import SandboxGateway
 from engine.demo import Demo
 from engine.detect import AudioFileError, detect_file
 from engine.doctor import examine
-from engine.errors import ConfigError, Error
+from engine.errors import CallError, ConfigError, Error
+from engine.events import (
+    CallAnswered,
+    CallEnded,
+    CallFailed,
+    CallOutcome,
+    CallRinging,
+    EngineEvent,
+    PaymentFinished,
+)
 from engine.harden import harden_process
 from engine.ledger import Ledger
 from engine.log import set_up
+from engine.net.dialling import OutboundCall
+from engine.redact import redact_text
 from engine.service import Engine
 from engine.softphone.backend import BackendName
 from engine.softphone.client import Softphone
@@ -36,6 +47,16 @@ __all__ = ("main",)
 
 RING_TIMEOUT_S = 60.0
 LONGEST_CALL_S = 24 * 3600.0
+DIAL_STATUS = {
+    CallOutcome.BUSY: 3,
+    CallOutcome.NO_ANSWER: 4,
+    CallOutcome.REFUSED: 5,
+    CallOutcome.NOT_FOUND: 5,
+    CallOutcome.NO_MEDIA: 5,
+    CallOutcome.UNREACHABLE: 6,
+    CallOutcome.CANCELLED: 7,
+}
+"Exit status of `paytone dial`."
 
 app = typer.Typer(
     name="paytone",
@@ -61,7 +82,7 @@ def _fail(error: Exception) -> NoReturn:
     remedy = getattr(error, "remedy", "")
     if remedy:
         typer.echo(f"remedy: {remedy}", err=True)
-    raise typer.Exit(2 if isinstance(error, ConfigError) else 1)
+    raise typer.Exit(2 if isinstance(error, ConfigError | CallError) else 1)
 
 
 def _load(path: Path | None) -> Config:
@@ -251,6 +272,69 @@ async def _call(
             await phone.keys(keys, mode=mode)
         await over
         typer.echo("the call is over", err=True)
+
+
+@app.command()
+def dial(
+    uri: Annotated[str, typer.Argument(help="Whom to call: sip:USER@HOST, tel:+NUMBER or +NUMBER.")],
+    form: Annotated[str, typer.Option(help="The form that takes the payment.")],
+    config: ConfigOption = None,
+    account: Annotated[str, typer.Option(help="Call under this [account.NAME].")] = "",
+    caller: Annotated[str, typer.Option(help="Who calls: a number or a SIP URI.")] = "",
+    ring_s: Annotated[float | None, typer.Option(help="Seconds to let it ring.", show_default=False)] = None,
+) -> None:
+    """Start an engine, call somebody and take a payment from them.
+
+    Exit status: 0 paid, 1 answered and not paid, 2 cannot be called as written, 3 busy, 4 no answer, 5 refused or not
+    found, 6 unreachable, 7 given up.
+    """
+    settings = _load(config)
+    settings = settings.model_copy(update={"log": settings.log.model_copy(update={"level": "warning"})})
+    _prepare(settings)
+    wanted = OutboundCall(to=uri, form=form, account=account, caller=caller, ring_s=ring_s)
+    try:
+        status = uvloop.run(_dial(settings, wanted))
+    except (Error, PromptError) as error:
+        _fail(error)
+    raise typer.Exit(status)
+
+
+async def _dial(config: Config, wanted: OutboundCall) -> int:
+    events: asyncio.Queue[EngineEvent] = asyncio.Queue()
+    engine = Engine(config, observer=events.put_nowait)
+    await engine.start()
+    try:
+        call_id = engine.place_call(wanted)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, engine.hang_up, call_id)
+        status = 1
+        while not isinstance(event := await events.get(), CallEnded):
+            if line := _dial_line(event):
+                typer.echo(line)
+            if isinstance(event, CallFailed):
+                status = DIAL_STATUS[event.outcome]
+            elif isinstance(event, PaymentFinished):
+                status = 0 if event.result == "success" else 1
+        typer.echo(f"the call is over ({event.cause}) after {event.duration_s:.1f} s")
+    finally:
+        await engine.stop(drain_s=0)
+    return status
+
+
+def _dial_line(event: EngineEvent) -> str:
+    """Return what a person who placed a call is told of an event; empty for what they need not know."""
+    match event:
+        case CallRinging():
+            return f"ringing ({event.status}{', early media' if event.early_media else ''})"
+        case CallAnswered():
+            return f"answered ({event.codec})"
+        case CallFailed():
+            shown = " ".join(str(part) for part in (event.status, event.reason) if part)
+            return f"not answered: {event.outcome}" + (f" ({redact_text(shown)})" if shown else "")
+        case PaymentFinished():
+            return f"payment: {event.result} {event.amount} {event.currency.upper()}".rstrip()
+    return ""
 
 
 @app.command()

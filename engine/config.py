@@ -35,6 +35,7 @@ __all__ = (
     "LogConfig",
     "MediaConfig",
     "MetricsConfig",
+    "OutboundConfig",
     "PromptsConfig",
     "RouteConfig",
     "SandboxConnector",
@@ -163,6 +164,9 @@ class SipWebsocketConfig(_Table):
         for origin in value:
             if not re.fullmatch(r"https?://[^/\s]+", origin):
                 raise ValueError(f"{origin!r} is no origin, such as https://pay.example.com (no path)")
+        return value
+
+
 class DnsConfig(_Table):
     """Who is asked for the addresses of names."""
 
@@ -385,6 +389,30 @@ class AccountConfig(_Table):
         return value
 
 
+class OutboundConfig(_Table):
+    """How calls out are placed when the call itself does not say it."""
+
+    account: str = ""
+    "Name of the `[account.NAME]` that calls go out under; empty: none, and the calls go to the URI's own host."
+    gateway: str = ""
+    "SIP URI of the host that takes telephone numbers, such as `sip:sbc.example.com`; empty: the account's registrar."
+    caller: str = ""
+    "Who calls: a number, or a SIP URI; empty: the account's user."
+    assert_identity: bool = False
+    "Say the caller in P-Asserted-Identity too (RFC 3325): for trunks that want it."
+    ring_s: float = Field(default=30.0, ge=1.0, le=280.0)
+    "Seconds until a call that nobody answers is given up."
+    follow_redirects: bool = True
+    "Call where a 3xx answer points, five targets at most."
+
+    @field_validator("gateway")
+    @classmethod
+    def _gateway(cls, value: str) -> str:
+        if value and not re.fullmatch(r"sips?:[^\s@?]+", value):
+            raise ValueError("a SIP URI of a host is wanted, such as sip:sbc.example.com")
+        return value
+
+
 class SandboxConnector(_Table):
     """The built-in test gateway: answers by published test-card numbers, takes no money."""
 
@@ -497,6 +525,7 @@ class Config(_Table):
     prompts: PromptsConfig = PromptsConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
+    outbound: OutboundConfig = OutboundConfig()
     accounts: dict[NAME, AccountConfig] = Field(default_factory=dict, alias="account")
     connectors: dict[NAME, ConnectorConfig] = Field(default_factory=dict, alias="connector")
     forms: dict[NAME, FormConfig] = Field(default_factory=dict, alias="form")
@@ -520,6 +549,10 @@ def _references(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
         if form.connector not in config.connectors:
             known = ", ".join(sorted(config.connectors)) or "none"
             wrong.append((("form", name, "connector"), f"there is no [connector.{form.connector}] (known: {known})"))
+    if config.outbound.account and config.outbound.account not in config.accounts:
+        known = ", ".join(sorted(config.accounts)) or "none"
+        message = f"there is no [account.{config.outbound.account}] (known: {known})"
+        wrong.append((("outbound", "account"), message))
     for index, route in enumerate(config.routes):
         if route.form not in config.forms:
             known = ", ".join(sorted(config.forms)) or "none"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
 
 __all__ = (
     "CallAnswered",
     "CallEnded",
+    "CallFailed",
+    "CallOutcome",
+    "CallRinging",
     "EngineEvent",
     "EntryProgress",
     "PaymentFinished",
@@ -25,14 +30,50 @@ class EngineEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallRinging(EngineEvent):
+    """A call out rings; told once for each kind of provisional answer."""
+
+    status: int
+    "180 rings, 181 is being forwarded, 182 is queued, 183 tells nothing."
+    early_media: bool
+    "It brought a session description: the far end may be heard before the answer."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswered(EngineEvent):
-    """The caller's ACK arrived; media flows."""
+    """The call is up and media flows: the caller's ACK arrived, or the callee's 200."""
 
     caller: str
     dialled: str
     form: str
     codec: str
     telephone_event: bool
+    direction: Literal["in", "out"] = "in"
+
+
+class CallOutcome(StrEnum):
+    """Why a call out was not answered."""
+
+    BUSY = "busy"
+    NO_ANSWER = "no-answer"
+    REFUSED = "refused"
+    NOT_FOUND = "not-found"
+    UNREACHABLE = "unreachable"
+    "No address, no connection, no response, or a server that is out of service."
+    NO_MEDIA = "no-media"
+    "No codec or no encryption that both sides take."
+    CANCELLED = "cancelled"
+    "We gave it up."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed(EngineEvent):
+    """A call out was not answered; ``CallEnded`` follows."""
+
+    outcome: CallOutcome
+    status: int | None
+    "The final SIP status; None without one."
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

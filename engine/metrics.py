@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 __all__ = (
     "CALLS",
     "CALLS_ACTIVE",
+    "CALLS_PLACED",
     "CALLS_REFUSED",
     "CALL_JITTER_SECONDS",
     "CALL_MOS",
@@ -23,6 +24,12 @@ REGISTRY = CollectorRegistry()
 
 CALLS = Counter("paytone_calls_total", "Calls answered, by cause of their end.", ["cause"], registry=REGISTRY)
 CALLS_ACTIVE = Gauge("paytone_calls_active", "Calls that are up now.", registry=REGISTRY)
+CALLS_PLACED = Counter(
+    "paytone_calls_placed_total",
+    "Calls out, by what became of them: answered, busy ...",
+    ["outcome"],
+    registry=REGISTRY,
+)
 CALLS_REFUSED = Counter("paytone_calls_refused_total", "Calls refused, by SIP status.", ["status"], registry=REGISTRY)
 PAYMENTS = Counter(
     "paytone_payments_total", "Payments ended, by form and result.", ["form", "result"], registry=REGISTRY

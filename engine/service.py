@@ -13,23 +13,25 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from prometheus_client import start_http_server
 
 from dsp.profile import PROFILES
-from engine.call import Call, CallContext
+from engine.call import Call, CallContext, IncomingCall, OutgoingCall
 from engine.charging import Charging
 from engine.config import Config, secret_from_environment, split_address
 from engine.connectors import open_connectors
-from engine.errors import ConfigError
+from engine.errors import CallError, ConfigError
 from engine.events import EngineEvent, RegistrationState
 from engine.form import FormContext, FormProgram, FormPrompts
 from engine.ledger import Ledger
 from engine.log import fields
 from engine.media import MediaPlane
 from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
+from engine.net.dialling import OutboundCall, plan_call
+from engine.net.dns import Resolver
 from engine.net.listen import BoundListener, bind_listeners
 from engine.net.tls import TlsFiles
 from engine.net.transports import ConnectionLimits, SipTransports
@@ -37,7 +39,7 @@ from engine.net.udp import SourceFilter
 from engine.outbox import Outbox
 from engine.rtp.codec import why_unavailable
 from prompts.store import PromptStore
-from sip.address import Address, Listener
+from sip.address import Address, Listener, Transport
 from sip.endpoint import Account, Endpoint, EndpointConfig
 from sip.events import (
     Event,
@@ -46,12 +48,14 @@ from sip.events import (
     OfferReceived,
     OfferRequested,
     RegistrationChanged,
+    SessionAnswered,
     SessionConfirmed,
     SessionEnded,
     SessionId,
+    SessionRinging,
 )
 from sip.sdp import SessionDescription
-from sip.uri import Uri
+from sip.uri import NameAddr, Uri
 
 __all__ = ("Engine",)
 
@@ -96,13 +100,57 @@ class _Signals:
         self._agent.flush()
 
 
+class _Dialling:
+    """``call.Dialler`` on the resolver and the endpoint."""
+
+    def __init__(self, engine: Engine, resolver: Resolver, sources: SourceFilter) -> None:
+        self._engine = engine
+        self._resolver = resolver
+        self._sources = sources
+        self._lent: dict[str, list[str]] = {}
+
+    async def locate(self, uri: Uri, *, secure: bool) -> tuple[Address, ...]:
+        transports = [transport for transport in self._engine.transports if transport.is_secure or not secure]
+        return await self._resolver.targets(uri, transports=transports)
+
+    def invite(
+        self, call: OutgoingCall, target: Uri, next_hops: tuple[Address, ...], offer: SessionDescription
+    ) -> None:
+        agent, plan = self._engine.agent, call.plan
+        session = agent.endpoint.invite(
+            target,
+            next_hop=next_hops[0],
+            from_=plan.from_,
+            offer=offer,
+            credentials=plan.credentials(target),
+            headers=plan.headers(target),
+            now=asyncio.get_running_loop().time(),
+        )
+        for host in {address.host for address in next_hops}:
+            self._sources.lend(host)
+            self._lent.setdefault(call.call_id, []).append(host)
+        self._engine.attach(call, session)
+        agent.flush()  # the session can end in here
+
+    def mark_failed(self, next_hops: Sequence[Address]) -> None:
+        now = asyncio.get_running_loop().time()
+        for address in next_hops[:1]:
+            self._resolver.mark_failed(address, now)
+
+    def forget(self, call: Call) -> None:
+        """Let nobody in any more on account of this call."""
+        for host in self._lent.pop(call.call_id, ()):
+            self._sources.take_back(host)
+
+
 class Engine:
     """One paytone engine; ``observer`` hears of each ``EngineEvent``."""
 
     def __init__(self, config: Config, *, observer: Callable[[EngineEvent], None] | None = None) -> None:
         self.config = config
         self._observers: list[Callable[[EngineEvent], None]] = [observer] if observer else []
-        self._calls: dict[SessionId, Call] = {}
+        self._calls: dict[str, Call] = {}
+        self._calls_by_session: dict[SessionId, Call] = {}
         self._calls_by_leg: dict[int, Call] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -194,6 +242,8 @@ class Engine:
             notify=self.notify,
             now=loop.time,
         )
+        resolver = Resolver(config.sip.dns, families=(6 if ":" in self.sip_host else 4,))
+        self._dialling = _Dialling(self, resolver, sources)
         if config.metrics.listen:
             metrics_host, metrics_port = split_address(config.metrics.listen)
             server, _ = start_http_server(metrics_port, addr=metrics_host, registry=REGISTRY)
@@ -222,6 +272,8 @@ class Engine:
             call.hang_up("the engine stops")
 
     async def _drain(self, drain_s: float) -> None:
+        for call in [call for call in self._calls.values() if call.is_waiting]:
+            call.hang_up("the engine stops")
         if self._calls:
             log.info("draining", extra=fields(calls=len(self._calls), seconds=drain_s))
             try:
@@ -312,21 +364,27 @@ class Engine:
             case InviteReceived():
                 self._invited(event)
             case SessionConfirmed():
-                if call := self._calls.get(event.session):
+                if call := self._calls_by_session.get(event.session):
                     call.acknowledged(event)
             case SessionEnded():
-                if call := self._calls.get(event.session):
+                if call := self._calls_by_session.get(event.session):
                     call.ended(event)
             case OfferReceived() | OfferRequested():
-                if call := self._calls.get(event.session):
+                if call := self._calls_by_session.get(event.session):
                     call.offered(event)
             case InfoDigitReceived():
-                if call := self._calls.get(event.session):
+                if call := self._calls_by_session.get(event.session):
                     call.info_digit(event)
+            case SessionRinging():
+                if isinstance(call := self._calls_by_session.get(event.session), OutgoingCall):
+                    call.ringing(event)
+            case SessionAnswered():
+                if isinstance(call := self._calls_by_session.get(event.session), OutgoingCall):
+                    call.answered(event)
             case RegistrationChanged():
                 self._registration(event)
             case _:
-                pass  # events of the calling side; this engine only answers
+                pass  # what is left tells nothing that changes a call
 
     def _registration(self, event: RegistrationChanged) -> None:
         level = logging.ERROR if event.state == "failed" else logging.INFO
@@ -341,7 +399,7 @@ class Engine:
             CALLS_REFUSED.labels(status="404").inc()
             self._context.signalling.reject(event.session, 404)
             return
-        call = Call(
+        call = IncomingCall(
             uuid.uuid4().hex,
             event,
             form_name,
@@ -350,11 +408,71 @@ class Engine:
             self._program,
             self._gone,
         )
-        self._calls[event.session] = call
-        self._idle.clear()
+        self._admit(call)
+        self._calls_by_session[event.session] = call
         call.start()
         if call.leg_id is not None:
             self._calls_by_leg[call.leg_id] = call
+
+    # -- calls out -----------------------------------------------------------------------------------------------
+
+    @property
+    def transports(self) -> tuple[Transport, ...]:
+        """What calls out can go by, most wanted first."""
+        return (Transport.UDP,)
+
+    def place_call(self, wanted: OutboundCall) -> str:
+        """Call somebody and run a form once they answer; return the call's id, at once.
+
+        What becomes of it is told to observers: ``CallRinging``, then ``CallAnswered`` or ``CallFailed``, and
+        ``CallEnded`` in the end. Raises ``CallError`` for what cannot be called, while the engine drains or when
+        ``sip.max_calls`` are up, and ``ConfigError`` for an account without its password. Call it on the loop.
+        """
+        if self._draining:
+            raise CallError("the engine is stopping: no new calls")
+        if len(self._calls) >= self.config.sip.max_calls:
+            raise CallError("as many calls are up as sip.max_calls allows")
+        plan = plan_call(
+            wanted,
+            self.config,
+            own_host=self.config.sip.advertise or self.sip_host,
+            own_port=self.sip_port,
+            routes=self._account_routes(wanted.account or self.config.outbound.account),
+        )
+        call = OutgoingCall(
+            uuid.uuid4().hex,
+            plan,
+            wanted.form,
+            self.config.forms[wanted.form],
+            self._context,
+            self._program,
+            self._gone,
+            self._dialling,
+        )
+        self._admit(call)
+        call.start()
+        if call.leg_id is not None:
+            self._calls_by_leg[call.leg_id] = call
+        return call.call_id
+
+    def hang_up(self, call_id: str) -> None:
+        """End a call, or give one up that was placed; nothing when it is over."""
+        if call := self._calls.get(call_id):
+            call.hang_up("")
+
+    def attach(self, call: Call, session: SessionId) -> None:
+        """Give a call that is placed its session; a redirection gives it another."""
+        self._calls_by_session.pop(call.session, None)
+        call.session = session
+        self._calls_by_session[session] = call
+
+    def _account_routes(self, account: str) -> tuple[NameAddr, ...]:
+        """Return the route of an account's calls: none, as long as accounts have no outbound proxy."""
+        return ()
+
+    def _admit(self, call: Call) -> None:
+        self._calls[call.call_id] = call
+        self._idle.clear()
 
     def _program(self, call: Call) -> FormProgram:
         return FormProgram(
@@ -374,7 +492,9 @@ class Engine:
         )
 
     def _gone(self, call: Call) -> None:
-        self._calls.pop(call.session, None)
+        self._calls.pop(call.call_id, None)
+        self._calls_by_session.pop(call.session, None)
+        self._dialling.forget(call)
         for leg_id in [leg_id for leg_id, of in self._calls_by_leg.items() if of is call]:
             del self._calls_by_leg[leg_id]
         if not self._calls:

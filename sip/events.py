@@ -129,6 +129,8 @@ class SessionEnded:
     status: int | None
     "Status of the response that ended it, if one did."
     reason: str
+    contacts: tuple[NameAddr, ...] = ()
+    "Of a 300 to 399 to our INVITE: where to call instead, the best first (RFC 3261 §8.1.3.4; ``sip.redirect``)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

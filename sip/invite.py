@@ -35,6 +35,7 @@ from sip.headers import Headers
 from sip.info import parse_dtmf_info, supported_content_types
 from sip.invite_states import TABLE, Action, Input, State
 from sip.message import REASON_PHRASES, Request, Response
+from sip.redirect import by_preference
 from sip.reinvite import RETRY_LATER, Reinvite
 from sip.sdp import SessionDescription
 from sip.timers import Timer
@@ -77,6 +78,7 @@ class InviteSession:
         self._cause: EndCause | None = None
         self._end_status: int | None = None
         self._end_reason = ""
+        self._contacts: tuple[NameAddr, ...] = ()
         # What the actions of the current step work on.
         self._refusal = _Refusal(480)
         self._ours: SessionDescription | None = None
@@ -331,6 +333,7 @@ class InviteSession:
         if response.status >= 300:
             answerable = (self.state, Input.CHALLENGE) in TABLE and self._authentication.accept(response)
             event = Input.CHALLENGE if answerable else Input.FAILURE
+            self._contacts = by_preference(_contacts_or_none(response)) if response.status < 400 else ()
             self._feed(event, now, status=response.status, reason=response.reason)
             return
         tag = response.to.tag
@@ -455,6 +458,7 @@ class InviteSession:
                 cause=self._cause or EndCause.TIMEOUT,
                 status=self._end_status,
                 reason=self._end_reason,
+                contacts=self._contacts,
             )
         )
 
@@ -527,3 +531,10 @@ class InviteSession:
 def _first_cseq(agent: UserAgent) -> int:
     """Return a CSeq to begin with: below 2**31 (§8.1.1.5) with room to count."""
     return 1 + int.from_bytes(agent.entropy(2), "big")
+
+
+def _contacts_or_none(response: Response) -> tuple[NameAddr, ...]:
+    try:
+        return response.contacts
+    except ParseError:
+        return ()

@@ -68,8 +68,10 @@ class Ledger:
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    async def record_call_start(self, call_id: str, *, sip_call_id: str, caller: str, dialled: str, form: str) -> None:
-        """Note that a call was answered."""
+    async def record_call_start(
+        self, call_id: str, *, sip_call_id: str, caller: str, dialled: str, form: str, direction: str = "in"
+    ) -> None:
+        """Note that a call was answered (``in``), or is being placed (``out``)."""
         await self._execute(
             insert(CALLS).values(
                 call_id=call_id,
@@ -77,6 +79,7 @@ class Ledger:
                 caller=caller[:128],
                 dialled=dialled[:128],
                 form=form,
+                direction=direction,
                 node=self._node,
                 started_at=self._clock(),
             )

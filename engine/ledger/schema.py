@@ -72,6 +72,7 @@ CALLS = Table(
     Column("mos", Float),
     Column("codec", String(16)),
     Column("srtp", String(48)),
+    Column("direction", String(8)),  # in, out; null in records of before there were calls out: in
     Index("ix_calls_started_at", "started_at"),
 )
 

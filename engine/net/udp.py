@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
@@ -29,14 +30,27 @@ class SourceFilter:
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
         self._known: dict[str, bool] = {}
+        self._lent: Counter[str] = Counter()
 
     def allow(self, host: str) -> None:
         """Admit one more address, such as a registrar's."""
         self._networks.append(ipaddress.ip_network(host))
         self._known.clear()
 
+    def lend(self, host: str) -> None:
+        """Admit one more address until ``take_back``: that of somebody we call. Can be lent more than once."""
+        self._lent[host] += 1
+
+    def take_back(self, host: str) -> None:
+        """End one ``lend``."""
+        self._lent[host] -= 1
+        if self._lent[host] <= 0:
+            del self._lent[host]
+
     def admits(self, host: str) -> bool:
         """Return whether datagrams from ``host`` (an IP literal) are taken."""
+        if host in self._lent:
+            return True
         verdict = self._known.get(host)
         if verdict is None:
             address = ipaddress.ip_address(host.partition("%")[0])

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.call import Call, CallContext
+from engine.call import Call, CallContext, IncomingCall
 from engine.config import FormConfig, MediaConfig
 from engine.errors import MediaError
 from engine.form import FormProgram
@@ -117,7 +117,7 @@ class Scene:
         self.signals = Signals()
         self.plane = FakePlane()
         self.gone: list[Call] = []
-        self.call = Call(
+        self.call = IncomingCall(
             "call",
             InviteReceived(
                 session=SESSION,

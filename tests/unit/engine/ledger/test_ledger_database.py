@@ -54,7 +54,7 @@ class TestSchema:
         with engine.connect() as connection:
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             assert compare_metadata(context, METADATA) == []
-            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0002"
+            assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "0003"
         engine.dispose()
 
     async def test_opening_again_changes_nothing(self, url: str) -> None:

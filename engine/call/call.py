@@ -1,10 +1,6 @@
-"""One caller: the INVITE session, the media leg and the program that runs on them.
+"""What calls in both directions share: the leg, the negotiation, the program and the end.
 
-A ``Call`` is made by ``engine.service`` for an INVITE that a route answers. It lives on the asyncio loop and is fed
-with events of the SIP endpoint, of the media plane and of its program. Its life:
-
-    INVITE -> leg, answer -> 180, 200 -> ACK -> program runs -> program ends or the caller hangs up -> all released
-
+A ``Call`` lives on the asyncio loop and is fed with events of the SIP endpoint, of the media plane and of its program.
 Whatever ends it (BYE, CANCEL, no ACK, silence of the media, a fault of ours, drain), ``_release`` runs exactly once,
 and a payment that is under way at the connector is waited for before the call is forgotten.
 """
@@ -14,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from engine.config import FormConfig, MediaConfig
 from engine.errors import LedgerError, MediaError
@@ -42,7 +38,6 @@ from engine.metrics import (
     CALL_MOS,
     CALLS,
     CALLS_ACTIVE,
-    CALLS_REFUSED,
     DIGITS,
     MEDIA_PACKETS,
 )
@@ -52,7 +47,6 @@ from sip.crypto_attribute import SrtpPolicy
 from sip.errors import NoCommonMedia, SipError
 from sip.events import (
     InfoDigitReceived,
-    InviteReceived,
     OfferReceived,
     OfferRequested,
     SessionConfirmed,
@@ -106,25 +100,31 @@ class CallContext:
 
 
 class Call:
-    """One inbound call on one leg; see the module for its life."""
+    """One call on one leg; ``IncomingCall`` and ``OutgoingCall`` know how it begins."""
+
+    direction: ClassVar[Literal["in", "out"]]
+    session: SessionId
+    "The session in the endpoint; an outgoing call has none while it looks for addresses."
+    _log: ClassVar[logging.Logger] = log
 
     def __init__(
         self,
         call_id: str,
-        invite: InviteReceived,
         form_name: str,
         form: FormConfig,
         context: CallContext,
         make_program: Callable[[Call], FormProgram],
         on_gone: Callable[[Call], None],
+        *,
+        caller: str,
+        dialled: str,
     ) -> None:
         self.call_id = call_id
-        self.session = invite.session
+        self.session = SessionId(0)
         self.form_name = form_name
         self.form = form
-        self.caller = invite.from_.uri.user or "anonymous"
-        self.dialled = invite.request_uri.user or ""
-        self._invite = invite
+        self.caller = caller
+        self.dialled = dialled
         self._context = context
         self._on_gone = on_gone
         self._leg: Leg | None = None
@@ -151,16 +151,16 @@ class Call:
         """Id of the media leg while there is one."""
         return self._leg.id if self._leg is not None else None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this is a call out that nobody has answered yet: a drain gives it up."""
+        return False
+
     # -- setting up ----------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Answer the INVITE, or refuse it: 503 without a free port, 488 without a common codec (RFC 3261 §13.3.1)."""
-        try:
-            self._leg = self._context.plane.open_leg()
-        except MediaError as error:
-            log.error("a call is refused: %s", error, extra=fields(call=self.call_id))
-            self._refuse(503, retry_after_s=10)
-            return
+    def _open_leg(self) -> LocalCapabilities:
+        """Open the leg and return what it can do; raises MediaError without a free port."""
+        self._leg = self._context.plane.open_leg()
         config = self._context.media
         self._local = LocalCapabilities(
             address=self._context.advertised_host,
@@ -176,28 +176,39 @@ class Call:
             session_id=self._leg.id + 1,
             session_version=1,
         )
-        try:
-            if self._invite.offer is None:  # late offer: ours goes out in the 200 (§13.2.1), theirs comes in the ACK
-                ours = self._offer_sent = make_offer(self._local)
-            else:
-                ours, media = answer(self._invite.offer, self._local)
-                self._configure(media)
-        except (NoCommonMedia, MediaError) as error:
-            log.info("a call is refused: %s", error, extra=fields(call=self.call_id))
-            self._refuse(488)
-            return
-        self._described = ours
+        return self._local
+
+    def _begin_record(self, *, sip_call_id: str) -> None:
+        """Count the call and write its record: from here on it is one, whatever becomes of it."""
         self._set_up = True
-        self._task(self._record_start())
-        self._context.signalling.ring(self.session)
-        self._context.signalling.answer(self.session, ours)
+        self._task(self._record_start(sip_call_id))
         CALLS_ACTIVE.inc()
 
-    def _refuse(self, status: int, *, retry_after_s: int | None = None) -> None:
-        CALLS_REFUSED.labels(status=str(status)).inc()
-        self._context.signalling.reject(self.session, status, retry_after_s=retry_after_s)
+    def _begin_program(self) -> None:
+        """Both sides have agreed and hear each other: tell observers and run the program."""
+        assert self._media is not None
+        self._confirmed = True
+        srtp = self._media.srtp.suite if self._media.srtp is not None else "off"
+        log.info(
+            "call answered",
+            extra=fields(
+                call=self.call_id, direction=self.direction, form=self.form_name, codec=self._media.codec, srtp=srtp
+            ),
+        )
+        self._context.notify(
+            CallAnswered(
+                call_id=self.call_id,
+                caller=self.caller,
+                dialled=self.dialled,
+                form=self.form_name,
+                codec=self._media.codec,
+                telephone_event=self._media.event_receive_pt is not None,
+                direction=self.direction,
+            )
+        )
+        self._program.start(self._context.now())
 
-    def _configure(self, media: MediaParameters) -> None:
+    def _configure(self, media: MediaParameters, *, rtp_timeout_ms: int | None = None) -> None:
         """Let the leg work with what was agreed; raises MediaError, and all is as before, when it cannot."""
         assert self._leg is not None
         far_end = (media.remote_address, media.remote_rtp_port)
@@ -217,7 +228,7 @@ class Call:
             ptime_ms=media.ptime_ms,
             sending=media.direction in ("sendrecv", "sendonly"),
             receiving=media.direction in ("sendrecv", "recvonly"),
-            rtp_timeout_ms=self._context.rtp_timeout_ms,
+            rtp_timeout_ms=self._context.rtp_timeout_ms if rtp_timeout_ms is None else rtp_timeout_ms,
         )
         if media.event_receive_pt is None or far_end != self._far_end:
             # Somebody else may be there now, who sends tones and no events.
@@ -226,29 +237,6 @@ class Call:
         self._media = self._agreed = media
 
     # -- from the SIP endpoint -----------------------------------------------------------------------------------
-
-    def confirmed(self, event: SessionConfirmed) -> None:
-        """ACK arrived: the program begins."""
-        if not self._take_answer(event):
-            return
-        assert self._media is not None
-        self._confirmed = True
-        srtp = self._media.srtp.suite if self._media.srtp is not None else "off"
-        log.info(
-            "call answered",
-            extra=fields(call=self.call_id, form=self.form_name, codec=self._media.codec, srtp=srtp),
-        )
-        self._context.notify(
-            CallAnswered(
-                call_id=self.call_id,
-                caller=self.caller,
-                dialled=self.dialled,
-                form=self.form_name,
-                codec=self._media.codec,
-                telephone_event=self._media.event_receive_pt is not None,
-            )
-        )
-        self._program.start(self._context.now())
 
     def offered(self, event: OfferReceived | OfferRequested) -> None:
         """Answer a re-INVITE: hold, resume, another address or codec; keep the old session when it cannot be had."""
@@ -269,8 +257,8 @@ class Call:
         self._described = ours
         self._context.signalling.answer_offer(self.session, ours)
 
-    def reconfirmed(self, event: SessionConfirmed) -> None:
-        """ACK of a re-INVITE: take the answer to an offer of ours, if there was one."""
+    def acknowledged(self, event: SessionConfirmed) -> None:
+        """Take the ACK of a re-INVITE: it brings the answer to an offer of ours, if there was one."""
         if event.answer is not None:
             self._take_answer(event)
 
@@ -287,13 +275,6 @@ class Call:
             self.hang_up("no common media")
             return False
         return True
-
-    def acknowledged(self, event: SessionConfirmed) -> None:
-        """Pass an ACK to the set-up or to the re-INVITE that it belongs to."""
-        if self._confirmed:
-            self.reconfirmed(event)
-        else:
-            self.confirmed(event)
 
     def info_digit(self, event: InfoDigitReceived) -> None:
         """Take a key that came as SIP INFO; it stops a prompt by the program's word, not in the media thread."""
@@ -420,24 +401,26 @@ class Call:
             mos=statistics.mos,
         )
 
-    async def _record_start(self) -> None:
+    async def _record_start(self, sip_call_id: str) -> None:
         try:
             await self._context.ledger.record_call_start(
                 self.call_id,
-                sip_call_id=self._invite.call_id,
+                sip_call_id=sip_call_id,
                 caller=self.caller,
                 dialled=self.dialled,
                 form=self.form_name,
+                direction=self.direction,
             )
         except LedgerError as error:
             log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
         finally:
             self._recorded.set()
 
-    def _task(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    def _task(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._task_done)
+        return task
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
