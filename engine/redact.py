@@ -6,17 +6,31 @@ not handle digits in the first place, so it prefers to mask too much:
 * 12 to 19 digits, with single spaces or dashes between them or without, that pass the Luhn check or have the prefix
   and length of a common brand (a card number with one wrong key is still nearly a card number);
 * more than 19 digits on end, which may be several numbers one after the other;
-* the value after a name that carries keys or secrets: ``Signal=5`` of SIP INFO, ``"cvv":"737"``, ``digits=4111``.
+* the value after a name that carries keys or secrets: ``Signal=5`` of SIP INFO, ``"cvv":"737"``, ``digits=4111``;
+* media keys of SDES (``inline:...``, RFC 4568).
 
 Left readable, because logs need them: numbers that start with 0 or 1 (times in milliseconds since 1970, US numbers with
 country code), and digits inside a word such as a hexadecimal identifier unless prefix, length and check digit all fit.
+
+``redact_sip`` does the same for a whole SIP message, and knows where in it secrets stand. It answers with as many
+octets as it got and moves no line end, so that Content-Length and every header stay true. What it cannot read it masks:
+
+* credentials (``Authorization`` and its kin): only user name, realm, URI, algorithm and the like stay, and only where
+  the whole value follows the grammar of RFC 3261 §25.1;
+* headers that carry secrets by their purpose or by their name, passwords in SIP URIs, headers put into URIs;
+* bodies: of INFO whole; session descriptions stay but for their keys (``k=``, ``a=crypto``, ``a=key-mgmt``,
+  ``a=ice-pwd``, anything that looks like key material); of a ``message/sipfrag`` its status line stays; every other
+  body goes whole;
+* what could be a card number, also when folds, dots, brackets or percent escapes stand in it. No last four here.
+
+The length of a body stays, and an INFO that writes ``*`` as 10 is one octet longer than one that writes 5.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ("mask_card", "redact_text")
+__all__ = ("mask_card", "redact_sip", "redact_text")
 
 _MIN_DIGITS, _MAX_DIGITS = 12, 19  # ISO/IEC 7812: PANs in use
 _SHOWN = 4  # PCI DSS 3.4.1 permits the last four
@@ -30,12 +44,14 @@ _BRANDED = re.compile(
     r"|3(?:[0689][0-9]{12}|[05689][0-9]{14})"  # diners-club 14 and 16, jcb 16
     r"|(?:6011|64[4-9][0-9]|65[0-9]{2}|62[0-9]{2})[0-9]{12}(?:[0-9]{3})?"  # discover, unionpay 16 and 19
 )
+# The run of keys is taken whole, never given back: a long one must not take quadratic time.
 _NAMED = re.compile(
     r"(?<![a-z])"
     r"(signal|digits?|dtmf|cvv2?|cvc2?|card_?number|security_?code|(?:bank_?)?account_?number)"
-    r"""(\\?["']?\s*[=:]\s*\\?["']?)([0-9*\#A-D]*[0-9][0-9*\#A-D]*)(?![0-9a-z])""",
+    r"""(\\?["']?\s*[=:]\s*\\?["']?)(?=[*\#A-D]*+[0-9])([0-9*\#A-D]++)([0-9a-z]?)""",
     re.IGNORECASE,
 )
+_INLINE = re.compile(r"(?<![a-z])(inline:\s*)([A-Za-z0-9+/=]{16,})([|0-9^:]*)", re.IGNORECASE)
 
 
 def mask_card(last_four: str, length: int, mask_char: str = "*") -> str:
@@ -45,18 +61,25 @@ def mask_card(last_four: str, length: int, mask_char: str = "*") -> str:
 
 def redact_text(text: str) -> str:
     """Return the text with everything masked that could be a card number or pressed keys."""
-    text = _NAMED.sub(_mask_named, text)
+    text = _INLINE.sub(_mask_inline, _NAMED.sub(_mask_named, text))
     return _RUN.sub(_mask_run, text)
 
 
 def _mask_named(match: re.Match[str]) -> str:
-    return match[1] + match[2] + "*" * len(match[3])
+    if match[4] and match[3].isalnum():
+        return match[0]  # "5ms"
+    return match[1] + match[2] + "*" * len(match[3]) + match[4]
+
+
+def _mask_inline(match: re.Match[str]) -> str:
+    return match[1] + "*" * len(match[2]) + match[3]
 
 
 def _mask_run(match: re.Match[str]) -> str:
     run = match[0]
     groups = [(group.start(), group.end()) for group in _GROUP.finditer(run)]
-    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+    before = match.string[max(0, match.start() - 1) : match.start()]
+    after = match.string[match.end() : match.end() + 1]
     pieces: list[str] = []
     done = 0
     for start, end, shown in _numbers(run, groups, inside_word=before.isalpha() or after.isalpha()):
@@ -114,3 +137,202 @@ def _luhn_is_valid(digits: str) -> bool:
         value = int(char) * (1 + place % 2)
         total += value - 9 if value > 9 else value
     return total % 10 == 0
+
+
+# -- SIP messages ------------------------------------------------------------------------------------------------------
+
+_END_OF_HEAD = re.compile(r"\n\r?\n")
+# A lone CR ends a line too for some readers; a line that begins with white space goes on with the one before (§7.3.1).
+_LINE_END = re.compile(r"(?:\r\n?+|\n)(?![ \t])")
+_HEADER = re.compile(r"([A-Za-z0-9.!%*_+`'~-]++)\s*+:")
+_REQUEST_METHOD = re.compile(r"\s*+([^\s]++)")
+_SECRET_BY_NAME = re.compile(
+    r"auth|pass|secret|token|cookie|dtmf|digit|signal|cvv|cvc|card|account|(?<![a-z])(?:key|pan|pin|uui)(?![a-z])"
+)
+_CREDENTIALS = frozenset(
+    ("authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info")
+)
+_SECRET_HEADERS = frozenset(("user-to-user", "x-user-to-user"))
+_NEVER_SECRET = frozenset(("content-length", "l", "p-access-network-info", "authentication-results"))
+_LENGTH = re.compile(r"\s*+[0-9]{1,5}+\s*+")
+
+# §25.1: auth-param = token EQUAL ( token / quoted-string ), parted by COMMA; no escapes inside the quotes here.
+_AUTH_PARAM = r"""[A-Za-z0-9-]++\s*+=\s*+(?:"[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)\s*+"""
+_AUTH_VALUE = re.compile(rf"\s*+(?:Digest\s++)?+{_AUTH_PARAM}(?:,\s*+{_AUTH_PARAM})*+", re.IGNORECASE)
+_AUTH_PARAM_PARTS = re.compile(r"""([A-Za-z0-9-]++)(\s*+=\s*+)("[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)""")
+_AUTH_SHOWN = frozenset(("username", "realm", "uri", "algorithm", "qop", "nc", "stale", "domain"))
+
+_URI_PASSWORD = re.compile(r"([sS][iI][pP][sS]?:[^\s:@;<>\"]++:)([^\s:@<>\"]++)(?=@)")
+_URI_HEADER = re.compile(
+    r"(?<![a-z])((?:user-to-user|(?:proxy-)?authorization|body)\s*=\s*)([^\s&<>;,\"]++)", re.IGNORECASE
+)
+_NAMES = ("user-to", "authorization", "body", "inline", "signal", "digit", "dtmf", "cv", "card", "code", "account")
+"In small letters, a piece of every name that _URI_HEADER, _KEY_TO_LINE_END and _NAMED know."
+_KEY_TO_LINE_END = re.compile(r"(inline\s*+:)(.++)", re.IGNORECASE | re.DOTALL)
+
+_SDP_LINE_END = re.compile(r"\r\n?+|\n")
+_SDP_LINE = re.compile(r"([a-z])=(.*+)", re.DOTALL)
+_SDP_SECRET = re.compile(r"\s*+[a-z0-9_.-]*?(?:crypt|key|pwd|pass|secret|token)[a-z0-9_.-]*+", re.IGNORECASE)
+_SUITE = re.compile(r"\s*+crypto:[0-9]{1,9}+[ \t]++[A-Za-z0-9_]++[ \t]", re.IGNORECASE)
+_KEY_MATERIAL = re.compile(r"[A-Za-z0-9+/=_-]{38,}+")
+_SIPFRAG = re.compile(r"SIP/2\.0 [1-6][0-9]{2}(?=[ \r\n]|$)")
+_SPREAD = re.compile(r"[0-9](?:(?:[ \t\r\n.()-]|%20|%2[dD])*+(?:%3)?[0-9]){11,}+")
+_SPREAD_DIGIT = re.compile(r"((?:%3)?[0-9])((?:[ \t\r\n.()-]|%20|%2[dD])*+)")
+_MOST_SPREAD = 64
+"Digits in a row, however parted, above which all of them are masked unread: two or three card numbers."
+
+_BLACK = {code: 0x2A for code in range(256) if chr(code) not in " \t\r\n*"}
+_WHOLE = {code: 0x2A for code in range(256)}
+
+
+def redact_sip(data: bytes) -> bytes:
+    """Return a SIP message of the same length with everything masked that is, or could be, a secret.
+
+    Takes any octets, never raises, takes linear time; redacting twice changes nothing more.
+    """
+    text = data.decode("latin-1")  # one character for each octet
+    begin = len(text) - len(text.lstrip("\r\n"))
+    end = _END_OF_HEAD.search(text, begin)
+    at = len(text) if end is None else end.start()
+    names = _may_name(text)
+    head, kind = _redact_head(text[begin:at], names=names)
+    rest = "" if end is None else text[at : end.end()] + _redact_body(text[end.end() :], kind, names=names)
+    return (text[:begin] + head + rest).encode("latin-1")
+
+
+def _redact_head(head: str, *, names: bool) -> tuple[str, str]:
+    """Return the start line and headers without secrets, and the type of the body: empty where it must go whole."""
+    pieces: list[str] = []
+    kind: str | None = None
+    shown = True
+    start = 0
+    for match in _LINE_END.finditer(head):
+        pieces += (head[start : match.start()], match[0])
+        start = match.end()
+    pieces.append(head[start:])
+    method = _REQUEST_METHOD.match(pieces[0])
+    if method is not None and method[1].upper() == "INFO":
+        shown = False
+    for index in range(2, len(pieces), 2):
+        line = pieces[index]
+        header = _HEADER.match(line)
+        if header is None:
+            pieces[index] = line.translate(_BLACK)
+            continue
+        name, value_at = header[1].lower(), header.end()
+        value = line[value_at:]
+        if name in ("content-type", "c"):
+            this = value.partition(";")[0].strip().lower()
+            kind = this if kind in (None, this) else ""
+        elif name in ("content-encoding", "e"):
+            shown = shown and value.strip().lower() in ("", "identity")
+        elif name == "cseq":
+            shown = shown and "info" not in value.lower()
+        if name in _CREDENTIALS:
+            pieces[index] = line[:value_at] + _redact_credentials(value, names=names)
+        elif name in _SECRET_HEADERS or (_SECRET_BY_NAME.search(name) and name not in _NEVER_SECRET):
+            pieces[index] = line[:value_at] + value.translate(_BLACK)
+        elif name in ("content-length", "l") and _LENGTH.fullmatch(value):
+            continue
+        else:
+            pieces[index] = _redact_line(line, names=names)
+    pieces[0] = _redact_line(pieces[0], names=names)
+    return _mask_spread("".join(pieces)), (kind or "") if shown else ""
+
+
+def _redact_line(line: str, *, names: bool) -> str:
+    """Mask in a start line, a header or a line of SDP what names itself a secret."""
+    if "@" in line:
+        line = _URI_PASSWORD.sub(_mask_second, line)
+    if names and _may_name(line):
+        line = _URI_HEADER.sub(_mask_second, line)
+        line = _KEY_TO_LINE_END.sub(_mask_second, line)
+        line = _NAMED.sub(_mask_named, line)
+    return line
+
+
+def _may_name(text: str) -> bool:
+    """Return whether the patterns that know names can match: asked first, of the message and of each line."""
+    lower = text.lower()
+    return any(word in lower for word in _NAMES)
+
+
+def _mask_second(match: re.Match[str]) -> str:
+    return match[1] + match[2].translate(_BLACK)
+
+
+def _redact_credentials(value: str, *, names: bool) -> str:
+    if _AUTH_VALUE.fullmatch(value) is None:
+        return value.translate(_BLACK)
+    return _redact_line(_AUTH_PARAM_PARTS.sub(_mask_auth_param, value), names=names)
+
+
+def _mask_auth_param(match: re.Match[str]) -> str:
+    name, equals, value = match.groups()
+    if name.lower() in _AUTH_SHOWN:
+        return match[0]
+    if value[0] == '"':
+        return f'{name}{equals}"{value[1:-1].translate(_BLACK)}"'
+    return name + equals + value.translate(_BLACK)
+
+
+def _redact_body(body: str, kind: str, *, names: bool) -> str:
+    if kind == "application/sdp":
+        pieces: list[str] = []
+        start = 0
+        for match in _SDP_LINE_END.finditer(body):
+            pieces += (_redact_sdp_line(body[start : match.start()], names=names), match[0])
+            start = match.end()
+        pieces.append(_redact_sdp_line(body[start:], names=names))
+        return _mask_spread("".join(pieces))
+    if kind == "message/sipfrag" and (status := _SIPFRAG.match(body)):
+        return status[0] + body[status.end() :].translate(_BLACK)
+    return body.translate(_WHOLE)
+
+
+def _redact_sdp_line(line: str, *, names: bool) -> str:
+    match = _SDP_LINE.fullmatch(line)
+    if match is None:
+        return line.translate(_BLACK)
+    kind, value = match.groups()
+    if kind == "k":
+        return "k=" + value.translate(_BLACK)
+    if kind == "a":
+        if suite := _SUITE.match(value):
+            return "a=" + suite[0] + value[suite.end() :].translate(_BLACK)
+        if secret := _SDP_SECRET.match(value):
+            return "a=" + secret[0] + value[secret.end() :].translate(_BLACK)
+    return kind + "=" + _KEY_MATERIAL.sub(_mask_all, _redact_line(value, names=names))
+
+
+def _mask_all(match: re.Match[str]) -> str:
+    return match[0].translate(_BLACK)
+
+
+def _mask_spread(text: str) -> str:
+    return _SPREAD.sub(_mask_spread_run, text)
+
+
+def _mask_spread_run(match: re.Match[str]) -> str:
+    """Mask the card numbers of a run of digits that anything may part."""
+    before = match.string[max(0, match.start() - 1) : match.start()]
+    skipped = "3" if before == "%" and match[0][0] == "3" else ""  # of an escaped digit, %34
+    pieces = [(part[1], part[2]) for part in _SPREAD_DIGIT.finditer(match[0], len(skipped))]
+    if len(pieces) > _MOST_SPREAD:
+        return skipped + "".join("*" * len(digit) + gap for digit, gap in pieces)
+    plain: list[str] = []
+    places: list[int] = []  # of each character of the plain text, the piece it stands for
+    for index, (digit, gap) in enumerate(pieces):
+        plain.append(digit[-1])
+        places.append(index)
+        if gap and index + 1 < len(pieces):
+            plain.append(" ")
+            places.append(index)
+    run = "".join(plain)
+    groups = [(group.start(), group.end()) for group in _GROUP.finditer(run)]
+    hidden: set[int] = set()
+    for start, end, _ in _numbers(run, groups, inside_word=False):
+        hidden.update(places[start:end])
+    return skipped + "".join(
+        ("*" * len(digit) if index in hidden else digit) + gap for index, (digit, gap) in enumerate(pieces)
+    )

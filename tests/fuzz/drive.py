@@ -30,7 +30,15 @@ __all__ = ("TARGETS", "fuzz", "mutated")
 TraceFunction = Callable[[FrameType, str, Any], Any]
 COMPILED = ("fuzz_rtp", "fuzz_rtcp", "fuzz_telephone_event", "fuzz_redundancy", "fuzz_media_leg")
 "Targets whose code under test is compiled."
-PYTHON = ("fuzz_sip_message", "fuzz_sip_uri", "fuzz_sip_headers", "fuzz_digest", "fuzz_sdp", "fuzz_sip_endpoint")
+PYTHON = (
+    "fuzz_sip_message",
+    "fuzz_sip_uri",
+    "fuzz_sip_headers",
+    "fuzz_digest",
+    "fuzz_sdp",
+    "fuzz_sip_endpoint",
+    "fuzz_sip_redact",
+)
 TARGETS = COMPILED + PYTHON
 INTERESTING = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 160, 192, 200, 201, 203, 207, 223, 254, 255)
 LONGEST = 4096
