@@ -44,6 +44,7 @@ __all__ = (
     "SipConnectionsConfig",
     "SipTlsConfig",
     "SipWebsocketConfig",
+    "TraceConfig",
     "default_text",
     "load",
     "parse",
@@ -370,6 +371,30 @@ class MetricsConfig(_Table):
         return value
 
 
+class TraceConfig(_Table):
+    """Where SIP messages are traced to, secrets masked; all of it can be on at once."""
+
+    ladder: bool = False
+    "A block in the log for each call, when it is over."
+    hep: str = ""
+    "Address and UDP port of a HOMER server (HEP version 3); empty: none."
+    hep_id: int = Field(default=2001, ge=0, le=2**32 - 1)
+    "Number under which the server knows this engine."
+    hep_password_env: str = ""
+    "Environment variable with the server's key; empty: none is sent."
+    pcap: str = ""
+    "Capture file; empty: none."
+    pcap_max_mb: int = Field(default=100, ge=1, le=100_000)
+    "Size at which the file becomes FILE.1 and begins anew."
+
+    @field_validator("hep")
+    @classmethod
+    def _hep(cls, value: str) -> str:
+        if value and split_address(value)[1] == 0:
+            raise ValueError("the capture server's port is missing, such as 192.0.2.20:9060")
+        return value
+
+
 class AccountConfig(_Table):
     """An account at a registrar (a PBX, a proxy) under which calls come in."""
 
@@ -526,6 +551,7 @@ class Config(_Table):
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     outbound: OutboundConfig = OutboundConfig()
+    trace: TraceConfig = TraceConfig()
     accounts: dict[NAME, AccountConfig] = Field(default_factory=dict, alias="account")
     connectors: dict[NAME, ConnectorConfig] = Field(default_factory=dict, alias="connector")
     forms: dict[NAME, FormConfig] = Field(default_factory=dict, alias="form")

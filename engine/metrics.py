@@ -18,6 +18,8 @@ __all__ = (
     "MEDIA_PACKETS",
     "PAYMENTS",
     "REGISTRY",
+    "SIP_OPEN",
+    "TRACE_DROPPED",
 )
 
 REGISTRY = CollectorRegistry()
@@ -36,6 +38,15 @@ PAYMENTS = Counter(
 )
 DIGITS = Counter("paytone_digits_total", "Keys heard, by source.", ["source"], registry=REGISTRY)
 DATAGRAMS_DROPPED = Counter("paytone_sip_dropped_total", "SIP datagrams from sources not allowed.", registry=REGISTRY)
+SIP_OPEN = Gauge(
+    "paytone_sip_open",
+    "What SIP holds now: sessions, dialogs, transactions, timers.",
+    ["what"],
+    registry=REGISTRY,
+)
+TRACE_DROPPED = Counter(
+    "paytone_trace_dropped_total", "SIP messages that a trace could not take.", ["sink"], registry=REGISTRY
+)
 LATE_TICKS = Gauge("paytone_media_late_ticks", "Ticks of the media threads that came late.", registry=REGISTRY)
 MEDIA_PACKETS = Counter(
     "paytone_media_packets_total",

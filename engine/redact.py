@@ -157,9 +157,9 @@ _NEVER_SECRET = frozenset(("content-length", "l", "p-access-network-info", "auth
 _LENGTH = re.compile(r"\s*+[0-9]{1,5}+\s*+")
 
 # §25.1: auth-param = token EQUAL ( token / quoted-string ), parted by COMMA; no escapes inside the quotes here.
-_AUTH_PARAM = r"""[A-Za-z0-9-]++\s*+=\s*+(?:"[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)\s*+"""
+_AUTH_PARAM = r"""[A-Za-z0-9.!%*_+`'~-]++\s*+=\s*+(?:"[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)\s*+"""
 _AUTH_VALUE = re.compile(rf"\s*+(?:Digest\s++)?+{_AUTH_PARAM}(?:,\s*+{_AUTH_PARAM})*+", re.IGNORECASE)
-_AUTH_PARAM_PARTS = re.compile(r"""([A-Za-z0-9-]++)(\s*+=\s*+)("[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)""")
+_AUTH_PARAM_PARTS = re.compile(r"""([A-Za-z0-9.!%*_+`'~-]++)(\s*+=\s*+)("[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)""")
 _AUTH_SHOWN = frozenset(("username", "realm", "uri", "algorithm", "qop", "nc", "stale", "domain"))
 
 _URI_PASSWORD = re.compile(r"([sS][iI][pP][sS]?:[^\s:@;<>\"]++:)([^\s:@<>\"]++)(?=@)")
@@ -172,7 +172,7 @@ _KEY_TO_LINE_END = re.compile(r"(inline\s*+:)(.++)", re.IGNORECASE | re.DOTALL)
 
 _SDP_LINE_END = re.compile(r"\r\n?+|\n")
 _SDP_LINE = re.compile(r"([a-z])=(.*+)", re.DOTALL)
-_SDP_SECRET = re.compile(r"\s*+[a-z0-9_.-]*?(?:crypt|key|pwd|pass|secret|token)[a-z0-9_.-]*+", re.IGNORECASE)
+_SDP_SECRET = re.compile(r"\s*+[a-z0-9_.-]*?(?:crypt|key|pwd|pass|secret|token)", re.IGNORECASE)
 _SUITE = re.compile(r"\s*+crypto:[0-9]{1,9}+[ \t]++[A-Za-z0-9_]++[ \t]", re.IGNORECASE)
 _KEY_MATERIAL = re.compile(r"[A-Za-z0-9+/=_-]{38,}+")
 _SIPFRAG = re.compile(r"SIP/2\.0 [1-6][0-9]{2}(?=[ \r\n]|$)")
@@ -182,7 +182,7 @@ _MOST_SPREAD = 64
 "Digits in a row, however parted, above which all of them are masked unread: two or three card numbers."
 
 _BLACK = {code: 0x2A for code in range(256) if chr(code) not in " \t\r\n*"}
-_WHOLE = {code: 0x2A for code in range(256)}
+_WHOLE = dict.fromkeys(range(256), 0x2A)
 
 
 def redact_sip(data: bytes) -> bytes:
@@ -262,9 +262,9 @@ def _mask_second(match: re.Match[str]) -> str:
 
 
 def _redact_credentials(value: str, *, names: bool) -> str:
-    if _AUTH_VALUE.fullmatch(value) is None:
+    if _AUTH_VALUE.fullmatch(value) is None or _redact_line(value, names=names) != value:
         return value.translate(_BLACK)
-    return _redact_line(_AUTH_PARAM_PARTS.sub(_mask_auth_param, value), names=names)
+    return _AUTH_PARAM_PARTS.sub(_mask_auth_param, value)
 
 
 def _mask_auth_param(match: re.Match[str]) -> str:

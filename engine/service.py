@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ from engine.form import FormContext, FormProgram, FormPrompts
 from engine.ledger import Ledger
 from engine.log import fields
 from engine.media import MediaPlane
-from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY
+from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY, SIP_OPEN
 from engine.net.dialling import OutboundCall, plan_call
 from engine.net.dns import Resolver
 from engine.net.listen import BoundListener, bind_listeners
@@ -38,6 +39,7 @@ from engine.net.transports import ConnectionLimits, SipTransports
 from engine.net.udp import SourceFilter
 from engine.outbox import Outbox
 from engine.rtp.codec import why_unavailable
+from engine.trace import SipTrace
 from prompts.store import PromptStore
 from sip.address import Address, Listener, Transport
 from sip.endpoint import Account, Endpoint, EndpointConfig
@@ -212,13 +214,19 @@ class Engine:
         self._closers.append(self._stop_plane)
 
         sources = SourceFilter(config.sip.allow)
+        as_peers_see = tuple(self._as_peers_see(listener) for listener in listeners)
         endpoint = Endpoint(
-            EndpointConfig(
-                listeners=tuple(self._as_peers_see(listener) for listener in listeners),
-                max_sessions=config.sip.max_calls,
-            ),
-            entropy=os.urandom,
+            EndpointConfig(listeners=as_peers_see, max_sessions=config.sip.max_calls), entropy=os.urandom
         )
+        self.trace = SipTrace(
+            endpoint.set_trace, as_peers_see, wall=time.time, now=loop.time, call_later=loop.call_later
+        )
+        self._closers.append(self.trace.stop)
+        self.trace.start(config.trace)
+        SIP_OPEN.labels(what="sessions").set_function(lambda: endpoint.statistics.sessions)
+        SIP_OPEN.labels(what="dialogs").set_function(lambda: endpoint.statistics.dialogs)
+        SIP_OPEN.labels(what="transactions").set_function(lambda: endpoint.statistics.transactions)
+        SIP_OPEN.labels(what="timers").set_function(lambda: endpoint.statistics.timers)
         connections = config.sip.connections
         self.agent = SipTransports(
             endpoint,

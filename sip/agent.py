@@ -79,6 +79,7 @@ class Statistics:
     dialogs: int = 0
     sessions: int = 0
     registrations: int = 0
+    timers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

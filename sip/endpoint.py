@@ -134,11 +134,16 @@ class Endpoint:
             dialogs=len(agent.dialogs),
             sessions=len(agent.sessions),
             registrations=len(self._registrations),
+            timers=len(agent.timers),
         )
 
     def set_accepting(self, accepting: bool) -> None:
         """Say whether new calls are taken; when not, INVITE and OPTIONS get 503 and running sessions go on."""
         self._requests.accepting = accepting
+
+    def set_trace(self, trace: Trace | None) -> None:
+        """Trace from now on, or no longer (None)."""
+        self._agent.trace = trace
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ HEADERS = (
 line_ends = st.sampled_from(["\r\n", "\n"])
 folds = st.sampled_from([" ", "\r\n ", "\n\t", "\r\n  \t "])
 keys = st.binary(min_size=30, max_size=46).map(lambda octets: base64.b64encode(octets).decode())
+placings = st.sampled_from(["{}", "<sip:{}@h>", '"{}" <sip:a@b>', "x={};y"])
 words = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=8)
 
 
