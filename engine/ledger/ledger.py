@@ -1,7 +1,8 @@
 """The ledger: what must survive a crash.
 
 Calls, payments, charge attempts (journalled before the first byte leaves, architecture §6) and the outbox of webhooks.
-Each method is one transaction; what it wrote is on the disk when it returns. Every method raises ``LedgerError``, with
+Each method is one transaction, or takes part in one that others' writes share (``engine.ledger.group``); either way what
+it wrote is on the disk when it returns. Every method raises ``LedgerError``, with
 the remedy in its text, when the database does not let it.
 """
 
@@ -12,11 +13,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.errors import LedgerError
 from engine.ledger.database import BUSY_TIMEOUT_S, Database
+from engine.ledger.group import GroupCommit
 from engine.ledger.records import AttemptRecord, CallMedia, WebhookRecord
 from engine.ledger.schema import CALLS, CHARGE_ATTEMPTS, OUTBOX, PAYMENTS
 from engine.pay.submission import ConnectorAnswer, Outcome, Submission
@@ -29,6 +31,13 @@ INTERRUPTED = "internal-error"
 ERROR_TEXT = 500
 "Longest error message that is kept, in characters."
 
+# What every call and every payment writes. These are made once, because making and compiling a statement costs more than
+# executing it.
+_INSERT_CALL = insert(CALLS)
+_END_CALL = update(CALLS).where(CALLS.c.call_id == bindparam("call"))
+_INSERT_PAYMENT = insert(PAYMENTS)
+_END_PAYMENT = update(PAYMENTS).where(PAYMENTS.c.payment_id == bindparam("payment"))
+
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
@@ -39,6 +48,7 @@ class Ledger:
 
     def __init__(self, database: Database, *, clock: Callable[[], datetime], node: str) -> None:
         self._database = database
+        self._group = GroupCommit(database)
         self._clock = clock
         self._node = node
 
@@ -64,6 +74,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Finish what is being written and close the database."""
+        await self._group.close()
         await self._database.close()
 
     # -- calls ---------------------------------------------------------------------------------------------------
@@ -72,26 +83,24 @@ class Ledger:
         self, call_id: str, *, sip_call_id: str, caller: str, dialled: str, form: str, direction: str = "in"
     ) -> None:
         """Note that a call was answered (``in``), or is being placed (``out``)."""
-        await self._execute(
-            insert(CALLS).values(
-                call_id=call_id,
-                sip_call_id=sip_call_id[:255],
-                caller=caller[:128],
-                dialled=dialled[:128],
-                form=form,
-                direction=direction,
-                node=self._node,
-                started_at=self._clock(),
-            )
+        await self._group.write(
+            _INSERT_CALL,
+            {
+                "call_id": call_id,
+                "sip_call_id": sip_call_id[:255],
+                "caller": caller[:128],
+                "dialled": dialled[:128],
+                "form": form,
+                "direction": direction,
+                "node": self._node,
+                "started_at": self._clock(),
+            },
         )
 
     async def record_call_end(self, call_id: str, *, cause: str, media: CallMedia | None = None) -> None:
         """Note that a call is over; a call whose start was not recorded is passed over."""
-        await self._execute(
-            update(CALLS)
-            .where(CALLS.c.call_id == call_id)
-            .values(ended_at=self._clock(), cause=cause[:64], **({} if media is None else asdict(media)))
-        )
+        values = {"call": call_id, "ended_at": self._clock(), "cause": cause[:64]}
+        await self._group.write(_END_CALL, values if media is None else values | asdict(media))
 
     # -- payments ------------------------------------------------------------------------------------------------
 
@@ -107,18 +116,19 @@ class Ledger:
         method: str = "credit-card",
     ) -> None:
         """Open a payment; its attempts refer to it. ``amount`` is decimal text, empty when tokenizing."""
-        await self._execute(
-            insert(PAYMENTS).values(
-                payment_id=payment_id,
-                call_id=call_id,
-                form=form,
-                operation=operation,
-                method=method,
-                amount=amount,
-                currency=currency,
-                node=self._node,
-                started_at=self._clock(),
-            )
+        await self._group.write(
+            _INSERT_PAYMENT,
+            {
+                "payment_id": payment_id,
+                "call_id": call_id,
+                "form": form,
+                "operation": operation,
+                "method": method,
+                "amount": amount,
+                "currency": currency,
+                "node": self._node,
+                "started_at": self._clock(),
+            },
         )
 
     async def finish_payment(
@@ -134,19 +144,19 @@ class Ledger:
         error_message: str = "",
     ) -> None:
         """Close a payment with its result of `dialects.md` §1.8; ``card_number`` is the masked form."""
-        await self._execute(
-            update(PAYMENTS)
-            .where(PAYMENTS.c.payment_id == payment_id)
-            .values(
-                finished_at=self._clock(),
-                result=result,
-                card_number=redact_text(card_number)[:32],
-                card_type=card_type,
-                charge_id=charge_id[:255],
-                token_id=token_id[:255],
-                error_code=error_code[:128],
-                error_message=redact_text(error_message)[:ERROR_TEXT],
-            )
+        await self._group.write(
+            _END_PAYMENT,
+            {
+                "payment": payment_id,
+                "finished_at": self._clock(),
+                "result": result,
+                "card_number": redact_text(card_number)[:32],
+                "card_type": card_type,
+                "charge_id": charge_id[:255],
+                "token_id": token_id[:255],
+                "error_code": error_code[:128],
+                "error_message": redact_text(error_message)[:ERROR_TEXT],
+            },
         )
 
     async def recent_payments(self, limit: int) -> list[dict[str, Any]]:
