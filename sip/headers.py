@@ -97,8 +97,11 @@ class Headers:
     __slots__ = ("_spelling", "_values")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
-        self._values: dict[str, list[str]] = {}
-        self._spelling: dict[str, str] = {}
+        # A text for a field that is there once, which nearly all are, and a list for more than one. A dict of texts
+        # alone is nothing that the garbage collector looks at.
+        self._values: dict[str, str | list[str]] = {}
+        self._spelling: dict[str, str] | None = None
+        "Of names that are not in the tables."
         for name, value in fields:
             self.add(name, value)
 
@@ -113,60 +116,54 @@ class Headers:
                 if _NAME.fullmatch(name) is None:
                     good = False
                     continue
-                key = _header_key(name)
-                if key not in _SPELLING:
-                    self._spelling.setdefault(key, name)
+                key = self._key(name)
             if not colon:
                 good = False
                 continue
             value = value.strip(LWS)
-            known = values.get(key)
-            if known is None:
-                values[key] = [value]
+            if key in values:
+                self._append(key, value)
             else:
-                known.append(value)
+                values[key] = value
         return good
 
     def first_repeated(self, names: Iterable[str]) -> str | None:
         """Return the first of these names (in their usual spelling) that is on more than one line, or None."""
         for name in names:
-            if len(self._values.get(_KEYS[name], ())) > 1:
+            if type(self._values.get(_KEYS[name])) is list:
                 return name
         return None
 
     def get(self, name: str) -> str | None:
         """Return the first field's value as it stands on its line, or None."""
         values = self._values.get(_KEYS.get(name) or name.lower())
-        return values[0] if values else None
+        return values[0] if type(values) is list else values  # type: ignore[return-value]
 
     def lines(self, name: str) -> list[str]:
         """Return each field's value as it stands on its line, in order, unsplit."""
-        return list(self._values.get(_KEYS.get(name) or name.lower(), ()))
+        values = self._values.get(_KEYS.get(name) or name.lower())
+        if values is None:
+            return []
+        return [values] if isinstance(values, str) else list(values)
 
     def get_all(self, name: str) -> list[str]:
         """Return every element: comma lists are split where the grammar has lists, empty elements are left out."""
-        key = _KEYS.get(name) or name.lower()
-        values = self._values.get(key, ())
-        if key not in _LIST_KEYS:
-            return list(values)
-        return [part for value in values for part in (piece.strip(LWS) for piece in split_list(value)) if part]
+        lines = self.lines(name)
+        if (_KEYS.get(name) or name.lower()) not in _LIST_KEYS:
+            return lines
+        return [part for line in lines for part in (piece.strip(LWS) for piece in split_list(line)) if part]
 
     def count(self, name: str) -> int:
         """Return on how many lines the header appears."""
-        return len(self._values.get(_header_key(name), ()))
+        return len(self.lines(name))
 
     def add(self, name: str, value: str) -> None:
         """Append a field after those of the same name."""
-        key = _KEYS.get(name)
-        if key is None:
-            key = name.lower()
-            if key not in _SPELLING:
-                self._spelling.setdefault(key, name)
-        values = self._values.get(key)
-        if values is None:
-            self._values[key] = [value]
+        key = _KEYS.get(name) or self._key(name)
+        if key in self._values:
+            self._append(key, value)
         else:
-            values.append(value)
+            self._values[key] = value
 
     def prepend(self, name: str, value: str) -> None:
         """Put a field before those of the same name (a Via or a Route of ours)."""
@@ -174,14 +171,16 @@ class Headers:
 
     def set(self, name: str, value: str | Iterable[str]) -> None:
         """Replace every field of that name by one, or by one for each value; none removes the header."""
-        values = [value] if isinstance(value, str) else list(value)
-        if not values:
-            self.remove(name)
-            return
-        key = _header_key(name)
-        if key not in _SPELLING:
-            self._spelling.setdefault(key, name)
-        self._values[key] = values
+        if not isinstance(value, str):
+            values = list(value)
+            if len(values) != 1:
+                if values:
+                    self._values[_KEYS.get(name) or self._key(name)] = values
+                else:
+                    self.remove(name)
+                return
+            value = values[0]
+        self._values[_KEYS.get(name) or self._key(name)] = value
 
     def set_first(self, name: str, value: str) -> None:
         """Replace the first element, which can be the first of a comma list; adds the header when it is missing."""
@@ -191,27 +190,53 @@ class Headers:
         """Drop every field of that name, if there is one."""
         key = _header_key(name)
         self._values.pop(key, None)
-        self._spelling.pop(key, None)
+        if self._spelling is not None:
+            self._spelling.pop(key, None)
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Yield (name, value) for each line, long names in their usual spelling."""
         for key, values in self._values.items():
-            name = _SPELLING.get(key) or self._spelling[key]
-            for value in values:
-                yield name, value
+            name = _SPELLING.get(key) or self._spelled(key)
+            if isinstance(values, str):
+                yield name, values
+            else:
+                for value in values:
+                    yield name, value
 
     def copy(self) -> Headers:
         """Return an independent copy."""
         clone = Headers()
-        clone._values = {key: list(values) for key, values in self._values.items()}
-        clone._spelling = dict(self._spelling)
+        clone._values = values = self._values.copy()
+        for key, lines in values.items():
+            if type(lines) is list:
+                values[key] = lines.copy()
+        clone._spelling = None if self._spelling is None else self._spelling.copy()
         return clone
+
+    def _append(self, key: str, value: str) -> None:
+        known = self._values[key]
+        if isinstance(known, str):
+            self._values[key] = [known, value]
+        else:
+            known.append(value)
+
+    def _key(self, name: str) -> str:
+        """Return the key of a name that stands here, and keep how it is spelled if it is none of ours."""
+        key = _header_key(name)
+        if key not in _SPELLING:
+            if self._spelling is None:
+                self._spelling = {}
+            self._spelling.setdefault(key, name)
+        return key
+
+    def _spelled(self, key: str) -> str:
+        return key if self._spelling is None else self._spelling[key]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and _header_key(name) in self._values
 
     def __len__(self) -> int:
-        return sum(map(len, self._values.values()))
+        return sum(1 if isinstance(values, str) else len(values) for values in self._values.values())
 
     def __eq__(self, other: object) -> bool:
         return self._values == other._values if isinstance(other, Headers) else NotImplemented

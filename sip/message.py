@@ -100,7 +100,7 @@ class _Message:
     __slots__ = ()
     headers: Headers
     body: bytes
-    _cache: dict[str, tuple[list[str], object]]
+    _cache: dict[str, tuple[str | list[str], object]]
 
     def _typed(self, name: str, parse: Callable[[str], T]) -> T:
         """Parse the first field of that name, once for each text; ParseError when it is missing or malformed."""
@@ -108,14 +108,14 @@ class _Message:
         if text is None:
             raise ParseError("missing", where=name, section="RFC 3261 §8.1.1")
         cached = self._cache.get(name)
-        if cached is not None and cached[0][0] is text:
+        if cached is not None and cached[0] is text:
             return cast("T", cached[1])
         try:
             value = parse(text)
         except ParseError as error:
             error.where = name
             raise
-        self._cache[name] = ([text], value)
+        self._cache[name] = (text, value)
         return value
 
     def _typed_list(self, name: str, parse: Callable[[Headers], tuple[T, ...]]) -> tuple[T, ...]:
@@ -219,7 +219,7 @@ class Request(_Message):
     uri: Uri
     headers: Headers = field(default_factory=Headers)
     body: bytes = field(default=b"", repr=False)
-    _cache: dict[str, tuple[list[str], object]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[str, tuple[str | list[str], object]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def serialize(self) -> bytes:
         """Return the bytes for the wire, Content-Length last and always right; raises LocalProtocolError."""
@@ -237,7 +237,7 @@ class Response(_Message):
     reason: str
     headers: Headers = field(default_factory=Headers)
     body: bytes = field(default=b"", repr=False)
-    _cache: dict[str, tuple[list[str], object]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: dict[str, tuple[str | list[str], object]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def serialize(self) -> bytes:
         """Return the bytes for the wire, Content-Length last and always right; raises LocalProtocolError."""
