@@ -74,6 +74,8 @@ class Acceptance:
     def stop(self) -> None:
         """Wait no longer."""
         self._agent.timers.disarm_all(self)
+        if self._transaction is not None:
+            self._transaction.settle()
         self._transaction = self._response = None
 
     def handle_timer(self, timer: Timer, now: float) -> None:

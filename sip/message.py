@@ -133,6 +133,10 @@ class _Message:
         self._cache[name] = (lines, value)
         return value
 
+    def forget_typed(self) -> None:
+        """Drop the values that were read; they are read again from the text when they are asked for."""
+        self._cache.clear()
+
     @property
     def call_id(self) -> str:
         """The Call-ID, compared octet by octet (§20.8)."""

@@ -89,55 +89,64 @@ class TimerOwner(Protocol):
 class TimerQueue:
     """The running timers, by deadline: a heap whose dead entries are dropped when they come up.
 
-    An owner has at most one timer of each name; arming it again replaces it.
+    An owner has at most one timer of each name; arming it again replaces it. A dead entry is two numbers: it keeps no
+    owner in memory.
     """
 
-    __slots__ = ("_heap", "_live", "_n_live", "_ticket")
+    __slots__ = ("_heap", "_live", "_running", "_ticket")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, TimerOwner, Timer]] = []
+        self._heap: list[tuple[float, int]] = []
+        self._running: dict[int, tuple[TimerOwner, Timer]] = {}
+        "By ticket."
         self._live: dict[TimerOwner, dict[Timer, int]] = {}
-        self._n_live = 0
         self._ticket = 0
 
     def __len__(self) -> int:
-        return self._n_live
+        return len(self._running)
 
     def arm(self, owner: TimerOwner, timer: Timer, at_s: float) -> None:
         """Let ``timer`` fire at ``at_s``."""
-        running = self._live.setdefault(owner, {})
-        if timer not in running:
-            self._n_live += 1
-        self._ticket += 1
-        running[timer] = self._ticket
-        heapq.heappush(self._heap, (at_s, self._ticket, owner, timer))
-        if len(self._heap) > COMPACT_ABOVE and len(self._heap) > 4 * self._n_live:
-            self._heap = [entry for entry in self._heap if self._is_live(entry)]
+        self._ticket = ticket = self._ticket + 1
+        timers = self._live.get(owner)
+        if timers is None:
+            self._live[owner] = {timer: ticket}
+        else:
+            if timer in timers:
+                del self._running[timers[timer]]
+            timers[timer] = ticket
+        self._running[ticket] = (owner, timer)
+        heapq.heappush(self._heap, (at_s, ticket))
+        if len(self._heap) > COMPACT_ABOVE and len(self._heap) > 4 * len(self._running):
+            self._heap = [entry for entry in self._heap if entry[1] in self._running]
             heapq.heapify(self._heap)
 
     def is_armed(self, owner: TimerOwner, timer: Timer) -> bool:
         """Whether ``timer`` runs."""
-        return timer in self._live.get(owner, ())
+        timers = self._live.get(owner)
+        return timers is not None and timer in timers
 
     def disarm(self, owner: TimerOwner, timer: Timer) -> None:
         """Stop ``timer`` if it runs."""
-        running = self._live.get(owner)
-        if running is None or running.pop(timer, None) is None:
+        timers = self._live.get(owner)
+        if timers is None or timer not in timers:
             return
-        self._n_live -= 1
-        if not running:
+        del self._running[timers.pop(timer)]
+        if not timers:
             del self._live[owner]
 
     def disarm_all(self, owner: TimerOwner) -> None:
         """Stop every timer of ``owner``."""
-        self._n_live -= len(self._live.pop(owner, ()))
+        for ticket in self._live.pop(owner, {}).values():
+            del self._running[ticket]
 
     def next_at(self) -> float | None:
         """Return the earliest deadline, None when no timer runs."""
-        while self._heap:
-            if self._is_live(self._heap[0]):
-                return self._heap[0][0]
-            heapq.heappop(self._heap)
+        heap, running = self._heap, self._running
+        while heap:
+            if heap[0][1] in running:
+                return heap[0][0]
+            heapq.heappop(heap)
         return None
 
     def pop_due(self, now: float) -> tuple[TimerOwner, Timer] | None:
@@ -145,10 +154,6 @@ class TimerQueue:
         due = self.next_at()
         if due is None or due > now:
             return None
-        _, _, owner, timer = heapq.heappop(self._heap)
+        owner, timer = self._running[heapq.heappop(self._heap)[1]]
         self.disarm(owner, timer)
         return owner, timer
-
-    def _is_live(self, entry: tuple[float, int, TimerOwner, Timer]) -> bool:
-        _, ticket, owner, timer = entry
-        return self._live.get(owner, {}).get(timer) == ticket

@@ -70,9 +70,10 @@ class TransactionLayer:
             self._clients.pop(transaction.key, None)
             return
         self._servers.pop(transaction.key, None)
-        identity = _identity(transaction.request)
-        if self._requests.get(identity) == transaction.key:
-            del self._requests[identity]
+        if not isinstance(transaction, ServerTransaction) or transaction.identity is None:
+            return
+        if self._requests.get(transaction.identity) == transaction.key:
+            del self._requests[transaction.identity]
 
     def abandon(self, transaction: Transaction) -> None:
         """End a transaction without telling its user: an INVITE whose CANCEL had no effect (§9.1)."""
@@ -183,7 +184,8 @@ class TransactionLayer:
     def _remember(self, transaction: ServerTransaction) -> None:
         self._servers[transaction.key] = transaction
         if transaction.request.to.tag is None:
-            self._requests[_identity(transaction.request)] = transaction.key
+            transaction.identity = _identity(transaction.request)
+            self._requests[transaction.identity] = transaction.key
 
 
 def _server_key(request: Request, *, method: str | None = None) -> Key:

@@ -206,6 +206,9 @@ class ClientTransaction(Transaction):
 class ServerTransaction(Transaction):
     """A request of a peer, and our responses to it."""
 
+    identity: tuple[str, ...] | None = None
+    "What makes its request the same one on another path (§8.2.2.2); None when that is not looked at."
+
     def respond(self, response: Response, now: float) -> None:
         """Send a response; one that the state has no room for is dropped."""
         event = Input.SEND_300_699

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
+from sip.message import Request, Response
 from sip.timers import Timer
 from sip.transaction.machine import Action, Input, ServerTransaction, Table
+from sip.uri import Uri
 
 __all__ = ("IGNORED", "INPUTS", "TABLE", "NonInviteServerTransaction", "State")
 
@@ -55,6 +57,9 @@ TIMERS: Mapping[StrEnum, tuple[Timer, ...]] = MappingProxyType(
     {State.TRYING: (), State.PROCEEDING: (), State.COMPLETED: (Timer.J,)}
 )
 
+_ANSWERED = Request("", Uri())
+"In the place of a request that was answered."
+
 
 class NonInviteServerTransaction(ServerTransaction):
     """A peer's request that is neither INVITE nor ACK."""
@@ -63,3 +68,12 @@ class NonInviteServerTransaction(ServerTransaction):
     TIMERS = TIMERS
     INITIAL = State.TRYING
     TERMINATED = State.TERMINATED
+
+    def respond(self, response: Response, now: float) -> None:
+        """Send a response; with the final one the request is let go of.
+
+        For 64*T1 only the response is needed, and at hundreds of requests a second these are many.
+        """
+        super().respond(response, now)
+        if response.status >= 200:
+            self.request = _ANSWERED
