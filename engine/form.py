@@ -12,6 +12,7 @@ import json
 import logging
 import time
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -158,7 +159,9 @@ class FormProgram:
         self._call_id = call_id
         self._form_name = form_name
         self._form = form
-        self._speaker = speaker
+        # The call keeps its program, and not the other way round: nothing of a call, least of all what was keyed, shall
+        # wait in memory for the garbage collector.
+        self._speaker: Speaker = weakref.proxy(speaker)
         self._context = context
         self._order = order_of(form)
         self._machine = PayMachine(self._order, today=context.today, transaction_id=lambda: str(uuid.uuid4()))

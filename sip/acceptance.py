@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakMethod
 
 from sip.address import Address
 from sip.agent import UserAgent
@@ -45,12 +46,13 @@ def build_success(
 class Acceptance:
     """The 2xx of one session that waits for its ACK. There is one at a time: §14.2 keeps a second INVITE out.
 
-    ``on_no_ack`` is called when no ACK came within 64*T1.
+    ``on_no_ack``, a method of the session, is called when no ACK came within 64*T1. It is held weakly: a session that
+    ended and the objects that it is made of must not keep each other for the garbage collector to find.
     """
 
     def __init__(self, agent: UserAgent, on_no_ack: Callable[[float], object]) -> None:
         self._agent = agent
-        self._on_no_ack = on_no_ack
+        self._on_no_ack = WeakMethod(on_no_ack)
         self._transaction: InviteServerTransaction | None = None
         self._response: Response | None = None
         self._interval_s = 0.0
@@ -82,7 +84,8 @@ class Acceptance:
         """Repeat the 2xx, or give up."""
         if timer is Timer.ANSWER_LIMIT:
             self.stop()
-            self._on_no_ack(now)
+            if (on_no_ack := self._on_no_ack()) is not None:
+                on_no_ack(now)
         elif self._transaction is not None and self._response is not None:
             self._agent.statistics.retransmissions_out += 1
             self._interval_s = self._agent.values.doubled(self._interval_s)

@@ -20,6 +20,9 @@ __all__ = ("REASON_PHRASES", "VERSION", "Request", "Response")
 
 T = TypeVar("T")
 
+_Cache = dict[str, tuple[str | list[str], object]]
+"By header name: the text that was read, and what it says."
+
 VERSION = "SIP/2.0"
 _MAX_FORWARDS = 255  # §20.22
 
@@ -100,7 +103,7 @@ class _Message:
     __slots__ = ()
     headers: Headers
     body: bytes
-    _cache: dict[str, tuple[str | list[str], object]]
+    _cache: _Cache
 
     def _typed(self, name: str, parse: Callable[[str], T]) -> T:
         """Parse the first field of that name, once for each text; ParseError when it is missing or malformed."""
@@ -223,7 +226,7 @@ class Request(_Message):
     uri: Uri
     headers: Headers = field(default_factory=Headers)
     body: bytes = field(default=b"", repr=False)
-    _cache: dict[str, tuple[str | list[str], object]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: _Cache = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def serialize(self) -> bytes:
         """Return the bytes for the wire, Content-Length last and always right; raises LocalProtocolError."""
@@ -241,7 +244,7 @@ class Response(_Message):
     reason: str
     headers: Headers = field(default_factory=Headers)
     body: bytes = field(default=b"", repr=False)
-    _cache: dict[str, tuple[str | list[str], object]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _cache: _Cache = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def serialize(self) -> bytes:
         """Return the bytes for the wire, Content-Length last and always right; raises LocalProtocolError."""

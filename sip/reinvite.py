@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from weakref import WeakMethod
 
 from sip.agent import UserAgent
 from sip.events import OfferReceived, OfferRequested, SessionId
@@ -83,13 +84,13 @@ SendAnswer = Callable[[InviteServerTransaction, SessionDescription, float], obje
 
 
 class Reinvite:
-    """What the peer's re-INVITEs do in one session. ``send_answer`` sends the 2xx."""
+    """What the peer's re-INVITEs do in one session. ``send_answer``, its method, sends the 2xx; held weakly."""
 
     def __init__(self, agent: UserAgent, session: SessionId, send_answer: SendAnswer) -> None:
         self.state = State.IDLE
         self._agent = agent
         self._session = session
-        self._send_answer = send_answer
+        self._send_answer = WeakMethod(send_answer)
         self._transaction: InviteServerTransaction | None = None
 
     def receive(self, transaction: InviteServerTransaction, offer: SessionDescription | None, now: float) -> None:
@@ -111,7 +112,9 @@ class Reinvite:
     def answer(self, sdp: SessionDescription, now: float) -> None:
         """Answer it; nothing when it was cancelled meanwhile."""
         if self._step(Input.ANSWER) is Action.ANSWER and self._transaction is not None:
-            self._send_answer(self._transaction, sdp, now)
+            send_answer = self._send_answer()
+            assert send_answer is not None  # its session is who calls
+            send_answer(self._transaction, sdp, now)
 
     def refuse(self, status: int, now: float) -> None:
         """Refuse it; nothing when it was cancelled meanwhile."""

@@ -26,7 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
 from engine.errors import LedgerError
 
-__all__ = ("BUSY_TIMEOUT_S", "Database", "EntryRefused")
+__all__ = ("BUSY_TIMEOUT_S", "Database", "EntryRefusedError")
 
 BUSY_TIMEOUT_S = 5.0
 "How long a statement waits for a lock that another process holds on a SQLite file."
@@ -36,7 +36,7 @@ READ_ONLY = "paytone_read_only"
 _T = TypeVar("_T")
 
 
-class EntryRefused(LedgerError):
+class EntryRefusedError(LedgerError):
     """An entry breaks a rule of the schema: this one, and no other, cannot be written."""
 
 
@@ -119,7 +119,7 @@ class Database:
                 async with connection.begin():
                     return await work(connection)
         except IntegrityError as error:
-            raise EntryRefused(f"the ledger refuses the entry: {error.orig}") from None
+            raise EntryRefusedError(f"the ledger refuses the entry: {error.orig}") from None
         except DBAPIError as error:
             raise LedgerError(self._explain(str(error.orig))) from None
         except sqlite3.Error as error:  # from the pragmas of a new connection, which nobody wraps

@@ -3,7 +3,7 @@
 A commit with ``synchronous=FULL`` waits for the disk, and SQLite has one writer: at hundreds of calls a second one
 transaction a write would make every call wait for all the others. Here each caller still returns only when its write is
 on the disk. A lone write is committed at once; after a commit the next one lets ``GATHER_S`` pass, so that there are at
-most some fifty commits a second.
+most some twenty commits a second.
 
 In one group inserts go before updates, and each kind in its order. Whoever needs one write behind another waits for the
 first to return.
@@ -19,11 +19,11 @@ from sqlalchemy import Insert, Update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.errors import LedgerError
-from engine.ledger.database import Database, EntryRefused
+from engine.ledger.database import Database, EntryRefusedError
 
 __all__ = ("GATHER_S", "MAX_GROUP", "GroupCommit")
 
-GATHER_S = 0.02
+GATHER_S = 0.05
 "How long writes are gathered after a commit."
 MAX_GROUP = 500
 "Writes in one transaction: some milliseconds, for which other transactions wait."
@@ -76,7 +76,7 @@ class GroupCommit:
     async def _commit(self, group: list[_Write]) -> None:
         try:
             await self._database.run(lambda connection: _execute(connection, group))
-        except EntryRefused as error:
+        except EntryRefusedError as error:
             if len(group) == 1:
                 _settle(group, error)
                 return

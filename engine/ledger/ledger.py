@@ -1,15 +1,15 @@
 """The ledger: what must survive a crash.
 
 Calls, payments, charge attempts (journalled before the first byte leaves, architecture §6) and the outbox of webhooks.
-Each method is one transaction, or takes part in one that others' writes share (``engine.ledger.group``); either way what
-it wrote is on the disk when it returns. Every method raises ``LedgerError``, with
-the remedy in its text, when the database does not let it.
+Each method is one transaction, or takes part in one that others' writes share (``engine.ledger.group``); either way
+what it wrote is on the disk when it returns. Every method raises ``LedgerError``, with the remedy in its text, when the
+database does not let it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,12 +31,12 @@ INTERRUPTED = "internal-error"
 ERROR_TEXT = 500
 "Longest error message that is kept, in characters."
 
-# What every call and every payment writes. These are made once, because making and compiling a statement costs more than
-# executing it.
+# What every call and every payment writes, made once: to make and compile a statement costs more than to execute it.
 _INSERT_CALL = insert(CALLS)
 _END_CALL = update(CALLS).where(CALLS.c.call_id == bindparam("call"))
 _INSERT_PAYMENT = insert(PAYMENTS)
 _END_PAYMENT = update(PAYMENTS).where(PAYMENTS.c.payment_id == bindparam("payment"))
+_MEDIA_COLUMNS = tuple(field.name for field in dataclass_fields(CallMedia))
 
 
 def _utc_now() -> datetime:
@@ -100,7 +100,9 @@ class Ledger:
     async def record_call_end(self, call_id: str, *, cause: str, media: CallMedia | None = None) -> None:
         """Note that a call is over; a call whose start was not recorded is passed over."""
         values = {"call": call_id, "ended_at": self._clock(), "cause": cause[:64]}
-        await self._group.write(_END_CALL, values if media is None else values | asdict(media))
+        await self._group.write(
+            _END_CALL, values if media is None else values | {name: getattr(media, name) for name in _MEDIA_COLUMNS}
+        )
 
     # -- payments ------------------------------------------------------------------------------------------------
 

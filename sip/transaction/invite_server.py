@@ -131,8 +131,14 @@ class InviteServerTransaction(ServerTransaction):
         """Whether a final response was sent."""
         return self.state != State.PROCEEDING
 
+    def respond(self, response: Response, now: float) -> None:
+        """Send a response. After a refusal nothing is told to the session any more."""
+        super().respond(response, now)
+        if self.state in (State.COMPLETED, State.CONFIRMED, State.TERMINATED):
+            self.settle()
+
     def settle(self) -> None:
-        """Let go of the session, and of what was read out of the request: its 2xx was acknowledged, or given up.
+        """Let go of the session, and of what was read out of the request: refused, acknowledged, or given up.
 
         Only the To tag is needed for the rest of 64*T1, and at hundreds of calls a second that is many sessions.
         """

@@ -79,6 +79,7 @@ class TransactionLayer:
         """End a transaction without telling its user: an INVITE whose CANCEL had no effect (§9.1)."""
         self.timers.disarm_all(transaction)
         self.forget(transaction)
+        transaction.release()
 
     # -- client side -----------------------------------------------------------------------------------------------
 

@@ -95,6 +95,11 @@ class Transaction:
         self._tend_timers(now)
         for action in actions:
             self._perform(action, now, message)
+        if self.state == self.TERMINATED:
+            self.release()
+
+    def release(self) -> None:
+        """Let go of who used it: the user keeps its transaction, and they must not keep each other."""
 
     def handle_timer(self, timer: Timer, now: float) -> None:
         """Take a timer that fired."""
@@ -146,6 +151,19 @@ class ClientUser(Protocol):
         """Learn that there will be no final response."""
 
 
+class _Nobody:
+    """User of a transaction that is over."""
+
+    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
+        """Let it be."""
+
+    def on_failure(self, transaction: ClientTransaction, failure: Failure, now: float) -> None:
+        """Let it be."""
+
+
+_NOBODY = _Nobody()
+
+
 class ClientTransaction(Transaction):
     """A request of ours until its final response, and what comes late."""
 
@@ -181,6 +199,10 @@ class ClientTransaction(Transaction):
         self._reliable = destination.transport.is_reliable
         self.data = self.request.serialize()
         self.start(now)
+
+    def release(self) -> None:
+        """Tell nobody anything any more."""
+        self.user = _NOBODY
 
     def receive(self, response: Response, now: float) -> None:
         """Take a response that matches."""
