@@ -12,11 +12,12 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import takewhile
 
 from sip.address import Address
 from sip.errors import ParseError
 from sip.message import Request, Response
-from sip.parser import MAX_MESSAGE, parse_message
+from sip.parser import MAX_HEADERS, MAX_LINE, MAX_MESSAGE, parse_message
 from sip.routing import stamp_source
 
 __all__ = ("Framed", "FramingError", "KeepAlive", "StreamFramer", "refusal")
@@ -150,8 +151,10 @@ class StreamFramer:
 
 def refusal(error: FramingError, source: Address) -> bytes | None:
     """Return the answer to the request that a framing error cut off; None when nothing can or may be answered."""
+    # Of headers without an end those that the parser takes: Via and its like stand at the top in every message seen.
+    lines = list(takewhile(lambda line: len(line) <= MAX_LINE, error.head.split(b"\n")[: MAX_HEADERS - 1]))
     try:
-        message = parse_message(error.head)
+        message = parse_message(b"\n".join(lines) + b"\n\n")
     except ParseError as fault:
         partial = fault.partial
         if partial is None:
