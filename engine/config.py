@@ -111,12 +111,12 @@ class ListenAddress(NamedTuple):
 
 def split_listen(text: str) -> tuple[ListenAddress, ...]:
     """Split ``HOST:PORT`` (UDP and TCP, RFC 3261 §18) or ``tls:HOST:PORT`` and the like; raise ``ValueError``."""
-    scheme, colon, rest = text.partition(":")
-    try:
-        transports: tuple[Transport, ...] = (Transport(scheme.upper()),) if colon else ()
-    except ValueError:
-        transports = ()
-    if not transports:
+    scheme, _, rest = text.partition(":")
+    if scheme.upper() in Transport.__members__:
+        transports: tuple[Transport, ...] = (Transport[scheme.upper()],)
+    elif scheme.isalpha() and ":" in rest:
+        raise ValueError(f"{scheme!r} is no transport: listen takes udp, tcp, tls, ws and wss")
+    else:
         transports, rest = (Transport.UDP, Transport.TCP), text
     host, port = split_address(rest)
     return tuple(ListenAddress(transport, host, port) for transport in transports)
@@ -206,18 +206,16 @@ class SipConfig(_Table):
     max_calls: int = Field(default=1000, ge=1, le=20_000)
     dns: DnsConfig = DnsConfig()
 
-    @field_validator("listen")
+    @field_validator("listen", mode="before")
     @classmethod
-    def _listen(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    def _listen(cls, value: Any) -> Any:
         texts = (value,) if isinstance(value, str) else value
-        if not texts:
-            raise ValueError("listen wants one address at least, such as 127.0.0.1:5060")
-        seen: set[ListenAddress] = set()
-        for text in texts:
-            for address in split_listen(text):
-                if address in seen and address.port:
-                    raise ValueError(f"listen has {text} twice")
-                seen.add(address)
+        if not isinstance(texts, list | tuple) or not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("listen wants one address or a list of them, such as 127.0.0.1:5060 or tls:[::1]:5061")
+        listeners = [address for text in texts for address in split_listen(text)]
+        fixed = [address for address in listeners if address.port]
+        if len(set(fixed)) != len(fixed):
+            raise ValueError("listen names an address twice (HOST:PORT alone is UDP and TCP)")
         return value
 
     @field_validator("allow")

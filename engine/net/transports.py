@@ -428,7 +428,7 @@ def _destination_of_response(data: bytes, target: Address) -> Address | None:
     name = ""
     if target.transport.is_secure:
         try:
-            ipaddress.ip_address(via.host.strip("[]"))
+            ipaddress.ip_address(via.host)
         except ValueError:
             name = via.host  # what the certificate of who sent the request must show
     port = via.port or target.transport.default_port

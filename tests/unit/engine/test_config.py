@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.config import Config, default_text, load, parse
 from engine.errors import ConfigError
+from sip.address import Transport
 
 ROOT = Path(__file__).parents[3]
 
@@ -46,6 +47,19 @@ def test_the_embedded_defaults_and_the_example_agree_on_what_the_defaults_are() 
         ('[sip]\nlisten = "nowhere"\n', 2, "sip.listen", "HOST:PORT"),
         ('[sip]\nlisten = "0.0.0.0:5060"\n', 1, "sip", "advertise"),
         ('[sip]\nlisten = "127.0.0.1:99999"\n', 2, "sip.listen", "HOST:PORT"),
+        ('[sip]\nlisten = "sctp:127.0.0.1:5060"\n', 2, "sip.listen", "no transport"),
+        ('[sip]\nlisten = "tls:127.0.0.1:5061"\n', 1, "sip", "certificate and key in [sip.tls]"),
+        ('[sip]\nlisten = ["127.0.0.1:5060", "tcp:127.0.0.1:5060"]\n', 2, "sip.listen", "twice"),
+        ('[sip]\nlisten = ["127.0.0.1:5060", "[::]:5060"]\n', 1, "sip", "advertise"),
+        ('[sip]\nlisten = ["127.0.0.1:5060", "0.0.0.0:5061"]\nadvertise = "2001:db8::1"\n', 1, "sip", "advertise"),
+        ("[sip]\nlisten = []\n", 2, "sip.listen", "one address"),
+        ("[sip]\nlisten = 5060\n", 2, "sip.listen", "one address"),
+        ('[sip.tls]\nkey = "a.key"\n', 1, "sip.tls", "key without certificate"),
+        ('[sip.tls]\nclient_certificates = "required"\n', 1, "sip.tls", "authorities"),
+        ('[sip.tls]\nclient_certificates = "yes"\n', 2, "sip.tls.client_certificates", "'none', 'optional'"),
+        ("[sip.connections]\nmax = 0\n", 2, "sip.connections.max", "1"),
+        ("[sip.connections]\nidle_s = 1\n", 2, "sip.connections.idle_s", "10"),
+        ('[sip.websocket]\norigins = ["pay.example.com"]\n', 2, "sip.websocket.origins", "https://"),
         ("[sip]\n\nfoo = 1\n", 3, "sip.foo", "not permitted"),
         ("[media]\nports = [100, 200]\n", 2, "media.ports", "1024"),
         ('[media]\ncodecs = ["PCMU", "G729"]\n', 2, "media.codecs", "one or more of PCMU, PCMA, G722, L16, opus"),
@@ -126,3 +140,23 @@ def test_no_text_raises_anything_but_a_config_error(text: str) -> None:
         parse(text)
     except ConfigError:
         pass
+
+
+def test_an_address_without_a_transport_means_udp_and_tcp_and_the_first_one_is_the_engines() -> None:
+    sip = parse(
+        '[sip]\nlisten = ["10.0.0.2:5060", "tls:[2001:db8::2]:5061", "ws:10.0.0.2:8080", "UDP:10.0.0.2:5070"]\n'
+        '[sip.tls]\ncertificate = "engine.pem"\n'
+    ).sip
+    assert sip.listeners == (
+        (Transport.UDP, "10.0.0.2", 5060),
+        (Transport.TCP, "10.0.0.2", 5060),
+        (Transport.TLS, "2001:db8::2", 5061),
+        (Transport.WS, "10.0.0.2", 8080),
+        (Transport.UDP, "10.0.0.2", 5070),
+    )
+    assert sip.address == ("10.0.0.2", 5060)
+
+
+def test_the_advertised_address_stands_for_sockets_of_its_family() -> None:
+    sip = parse('[sip]\nlisten = ["0.0.0.0:5060", "[2001:db8::2]:5060"]\nadvertise = "192.0.2.1"\n').sip
+    assert [sip.advertised_host(address.host) for address in sip.listeners] == 2 * ["192.0.2.1"] + 2 * ["2001:db8::2"]

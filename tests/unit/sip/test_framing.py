@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -35,7 +36,7 @@ def message(length: str = "l: 3", body: bytes = b"abc", method: str = "OPTIONS")
 def pieces(data: bytes, *cuts: int) -> list[Framed]:
     framer, found = StreamFramer(), list[Framed]()
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         found += framer.receive(data[start:end])
     return found
 
