@@ -35,7 +35,8 @@ PONG_S = 10.0
 UNACKNOWLEDGED_S = 30
 "TCP gives up a peer that acknowledges nothing for so long (RFC 5482): retransmission alone takes a quarter of an hour."
 LINGER_S = 2.0
-"After a refusal the peer may read it for so long; closing at once would reset the connection and lose it."
+"""How long a connection that ends may take: what was sent leaves, and after a refusal the peer may read it. Closing at
+once what still has octets to be read would reset the connection, and the refusal would be lost."""
 PING = b"\r\n\r\n"
 PONG = b"\r\n"
 
@@ -201,6 +202,7 @@ class StreamConnection(asyncio.Protocol):
         if self._is_ending:
             return
         self._end(reason)
+        self._linger_until = self._loop.time() + LINGER_S  # a peer that does not read would keep it for ever
         assert self._transport is not None
         with suppress(ssl.SSLError):
             if self._websocket is not None and self._is_established:

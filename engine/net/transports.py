@@ -297,7 +297,10 @@ class SipTransports:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.endpoint.handle_timer(self._loop.time())
+        try:
+            self.endpoint.handle_timer(self._loop.time())
+        except Exception as error:
+            log.error("a timer could not be handled", extra=fields(error=where_it_failed(error)))
         self.flush()
 
     def _on_tending(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import engine.net.transports
+from engine.net.stream import LINGER_S
 from engine.net.tls import TlsFiles
 from engine.net.transports import ConnectionLimits
 from sip.address import Address, Transport
@@ -339,6 +340,45 @@ def test_after_a_peer_closed_the_next_request_opens_a_new_connection(loop: str) 
 
 
 @both_loops
+def test_a_request_in_a_dialog_reaches_a_server_again_whose_connection_broke(loop: str) -> None:
+    async def test() -> None:
+        async with listening() as sockets, Server.open() as server:
+            session = sockets.call(server.address())
+            first = await server.taken.get()
+            invite = await first.request()
+            response = Response.to_request(invite, 200, to_tag="1")
+            response.headers.set("Contact", f"<sip:peer@127.0.0.1:{server.port};transport=tcp>")
+            response.headers.set("Content-Type", "application/sdp")
+            response.body = invite.body
+            first.writer.write(response.serialize())
+            assert (await first.request()).method == "ACK"
+            await first.close()
+            while sockets.transports.connections:
+                await asyncio.sleep(0)
+            sockets.endpoint.hang_up(session, asyncio.get_running_loop().time())
+            sockets.transports.flush()
+            second = await server.taken.get()
+            bye = await second.request()
+            assert bye.method == "BYE"
+            second.writer.write(Response.to_request(bye, 200).serialize())
+            await sockets.event(SessionEnded)
+
+    run(loop, test)
+
+
+@both_loops
+def test_a_request_for_a_listener_leaves_by_its_address(loop: str) -> None:
+    async def test() -> None:
+        async with listening("tcp:127.0.0.1:0", "tcp:127.0.0.2:0") as sockets, Server.open() as server:
+            sockets.call(server.address()._replace(listener=2))
+            stream = await server.taken.get()
+            assert stream.writer.get_extra_info("peername")[0] == "127.0.0.2"
+            assert (await stream.request()).via.host == "127.0.0.2"
+
+    run(loop, test)
+
+
+@both_loops
 def test_a_request_to_where_nobody_listens_fails_at_once(loop: str) -> None:
     async def test() -> None:
         async with listening() as sockets:
@@ -546,6 +586,21 @@ def test_connections_above_the_limit_are_refused_until_one_closes(loop: str, lim
             assert (await again.ask()).status == 200
             await again.close()
             await streams[1].close()
+
+    run(loop, test)
+
+
+@both_loops
+def test_a_peer_that_keeps_sending_after_its_refusal_is_cut_off(loop: str) -> None:
+    async def test() -> None:
+        async with listening("tcp:127.0.0.1:0") as sockets:
+            stream = await Stream.to(sockets.port(Transport.TCP))
+            assert (await stream.ask(options(length=""))).status == 400
+            stream.writer.write(b"x" * 1000)
+            assert sockets.transports.connections == 1
+            sockets.transports.tend(asyncio.get_running_loop().time() + LINGER_S)
+            while sockets.transports.connections:
+                await asyncio.sleep(0)
 
     run(loop, test)
 
