@@ -16,13 +16,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from dsp.profile import PROFILES
 from engine.errors import ConfigError
 from sip.address import Transport
 from sip.crypto_attribute import DEFAULT_SUITES, SUITES
+from sip.errors import ParseError
 from sip.payload_types import CODECS
+from sip.uri import Uri
 
 __all__ = (
     "AccountConfig",
@@ -61,6 +63,8 @@ STEPS = Literal[
     "payment-canceled",
 ]
 NAME = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 
 
 class _Table(BaseModel):
@@ -397,19 +401,61 @@ class AccountConfig(_Table):
     """An account at a registrar (a PBX, a proxy) under which calls come in."""
 
     registrar: str
-    "SIP URI of the registrar, such as `sip:pbx.example.com` or `sip:10.0.0.2:5060`."
-    user: str = Field(min_length=1)
-    auth_user: str = ""
+    "SIP URI of the registrar: `sip:pbx.example.com`, `sip:10.0.0.2:5060;transport=tcp`, `sips:pbx.example.com`."
+    outbound_proxy: str = ""
+    "SIP URI of the proxy that everything of this account goes through, when it is not the registrar itself."
+    user: str
+    auth_user: str = Field(default="", pattern=ONE_LINE)
     "User name for the digest, when it differs from `user`."
     password_env: str = ""
+    realm: str = Field(default="", pattern=ONE_LINE)
+    "The only realm whose challenges are answered; empty: any."
+    contact_user: str = ""
+    "User part under which the registrar shall call, when it differs from `user`."
+    display_name: str = Field(default="", pattern=ONE_LINE)
     expires_s: int = Field(default=300, ge=60, le=86_400)
+    outbound: Literal["auto", "on", "off"] = "auto"
+    "Whether calls shall come on the connection that registered (RFC 5626); auto: over TCP, TLS and WebSocket."
+    gruu: bool = False
+    "Ask for a globally routable Contact (RFC 5627) and call with it; the PBX must route it."
+    instance: str = ""
+    "Any name that stays over restarts and no other engine has; empty: made of host name, `sip.listen` and account."
 
     @field_validator("registrar")
     @classmethod
     def _registrar(cls, value: str) -> str:
-        if not re.fullmatch(r"sip:[^\s@;?]+", value):
-            raise ValueError("a SIP URI of a host is wanted, such as sip:pbx.example.com:5060")
+        _check_hop(value)
         return value
+
+    @field_validator("outbound_proxy")
+    @classmethod
+    def _outbound_proxy(cls, value: str) -> str:
+        if value:
+            _check_hop(value)
+        return value
+
+    @field_validator("user", "contact_user")
+    @classmethod
+    def _user(cls, value: str, info: ValidationInfo) -> str:
+        if not re.fullmatch(r"[^\x00-\x20\x7f@:;<>\"?]+", value) and (value or info.field_name == "user"):
+            raise ValueError('the user part of a SIP URI is wanted, such as 729 or pay; write others as %40 for "@"')
+        return value
+
+
+def _check_hop(text: str) -> None:
+    """Raise ``ValueError`` unless ``text`` is a SIP URI of a host whose transport, if it names one, we speak."""
+    try:
+        uri = Uri.parse(text)
+        transport = Transport((uri.param("transport") or "udp").upper())
+    except (ParseError, ValueError):
+        raise ValueError(
+            "a SIP URI of a host is wanted, such as sip:pbx.example.com:5060, sip:pbx.example.com;transport=tcp (or "
+            "udp, tls, ws, wss) or sips:pbx.example.com"
+        ) from None
+    if not uri.is_sip or uri.user is not None or uri.headers or uri.port == 0:
+        raise ValueError("a SIP URI of a host is wanted, without a user, such as sip:pbx.example.com:5060")
+    if uri.scheme == "sips" and uri.param("transport") is not None and transport is Transport.UDP:
+        raise ValueError("sips: means TLS, which UDP cannot have; leave transport out")
 
 
 class OutboundConfig(_Table):

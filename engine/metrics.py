@@ -17,6 +17,9 @@ __all__ = (
     "LATE_TICKS",
     "MEDIA_PACKETS",
     "PAYMENTS",
+    "REGISTERED",
+    "REGISTRATION_ATTEMPTS",
+    "REGISTRATION_FAILURES",
     "REGISTRY",
     "SIP_OPEN",
     "TRACE_DROPPED",
@@ -72,4 +75,19 @@ CONNECTOR_SECONDS = Histogram(
     ["connector"],
     registry=REGISTRY,
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+REGISTERED = Gauge(
+    "paytone_registered", "Whether an account is registered at its registrar: 1 or 0.", ["account"], registry=REGISTRY
+)
+REGISTRATION_ATTEMPTS = Counter(
+    "paytone_registration_attempts_total",
+    "Attempts to register an account; refreshes of a registration that stands are not counted.",
+    ["account"],
+    registry=REGISTRY,
+)
+REGISTRATION_FAILURES = Counter(
+    "paytone_registration_failures_total",
+    "Registrations that failed or were lost, by SIP status; none: no answer.",
+    ["account", "status"],
+    registry=REGISTRY,
 )

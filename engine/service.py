@@ -30,7 +30,15 @@ from engine.form import FormContext, FormProgram, FormPrompts
 from engine.ledger import Ledger
 from engine.log import fields
 from engine.media import MediaPlane
-from engine.metrics import CALLS_REFUSED, LATE_TICKS, REGISTRY, SIP_OPEN
+from engine.metrics import (
+    CALLS_REFUSED,
+    LATE_TICKS,
+    REGISTERED,
+    REGISTRATION_ATTEMPTS,
+    REGISTRATION_FAILURES,
+    REGISTRY,
+    SIP_OPEN,
+)
 from engine.net.dialling import OutboundCall, plan_call
 from engine.net.dns import Resolver
 from engine.net.listen import BoundListener, bind_listeners
@@ -50,6 +58,7 @@ from sip.events import (
     OfferReceived,
     OfferRequested,
     RegistrationChanged,
+    RegistrationStatus,
     SessionAnswered,
     SessionConfirmed,
     SessionEnded,
@@ -65,7 +74,8 @@ log = logging.getLogger("engine.service")
 
 DRAIN_S = 30.0
 "How long calls may go on after a stop was asked for; a payment at the connector is waited for beyond it."
-UNREGISTER_S = 1.0
+UNREGISTER_S = 2.0
+"How long registrars may take to confirm that we leave."
 RETRY_AFTER_S = 10
 
 
@@ -158,6 +168,7 @@ class Engine:
         self._idle.set()
         self._draining = False
         self._closers: list[Callable[[], object]] = []
+        self._unregistered = asyncio.Event()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -272,6 +283,7 @@ class Engine:
             self.agent.flush()
             self.plane.drain()
             await self._drain(drain_s)
+            await self._await_unregistered()
         await self._close()
 
     def hang_up_all(self) -> None:
@@ -291,8 +303,19 @@ class Engine:
                 self.hang_up_all()
                 # Only payments at their connector keep a call now; their result must not be lost.
                 await self._idle.wait()
-        elif self.config.accounts:
-            await asyncio.sleep(UNREGISTER_S)
+
+    async def _await_unregistered(self) -> None:
+        """Wait until every registrar has confirmed, or had its time."""
+        if not self.agent.endpoint.statistics.registrations:
+            return
+        try:
+            async with asyncio.timeout(UNREGISTER_S):
+                await self._unregistered.wait()
+        except TimeoutError:
+            log.warning(
+                "a registrar did not confirm that we leave; its binding stays until it expires",
+                extra=fields(accounts=self.agent.endpoint.statistics.registrations),
+            )
 
     async def _close(self) -> None:
         while self._closers:
@@ -316,42 +339,53 @@ class Engine:
         loop = asyncio.get_running_loop()
         for name, account in self.config.accounts.items():
             registrar = Uri.parse(account.registrar)
-            next_hop = await self._resolve(registrar, f"account.{name}.registrar")
-            sources.allow(next_hop.host)
+            proxy = Uri.parse(account.outbound_proxy) if account.outbound_proxy else None
+            key = "registrar" if proxy is None else "outbound_proxy"
+            next_hops = await self._resolve(proxy or registrar, f"account.{name}.{key}")
+            for next_hop in next_hops:
+                sources.allow(next_hop.host)
             password = ""
             if account.password_env:
                 password = secret_from_environment(account.password_env, f"account.{name}.password_env")
-            aor = Uri.parse(f"sip:{account.user}@{registrar.host}" + (f":{registrar.port}" if registrar.port else ""))
+            REGISTERED.labels(account=name).set(0)
             self.agent.endpoint.register(
                 Account(
                     id=name,
-                    aor=aor,
+                    aor=Uri(user=account.user, host=registrar.host, port=registrar.port),
                     registrar=registrar,
-                    next_hops=(next_hop,),
+                    next_hops=next_hops,
                     username=account.auth_user or account.user,
                     password=password,
+                    realm=account.realm,
                     expires_s=account.expires_s,
+                    display_name=account.display_name,
+                    contact_user=account.contact_user,
+                    outbound_proxy=proxy,
+                    instance_id=account.instance or f"{socket.gethostname()}/{self.config.sip.listen}/{name}",
+                    gruu=account.gruu,
+                    outbound={"auto": None, "on": True, "off": False}[account.outbound],
                 ),
                 loop.time(),
             )
         self.agent.flush()
 
-    async def _resolve(self, uri: Uri, where: str) -> Address:
-        """Return the address of a registrar: its IP literal, or what the system's resolver says of its name."""
-        port = uri.port or 5060
+    async def _resolve(self, uri: Uri, where: str) -> tuple[Address, ...]:
+        """Return the addresses of a registrar: its IP literal, or what the system's resolver says of its name."""
+        transport = _transport_of(uri)
+        port = uri.port or transport.default_port
         family = socket.AF_INET6 if ":" in self.sip_host else socket.AF_INET
-        host = uri.host.strip("[]")
         try:
-            return Address(str(ipaddress.ip_address(host)), port)
+            return (Address(str(ipaddress.ip_address(uri.host)), port, transport),)
         except ValueError:
             pass
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
+            found = await asyncio.get_running_loop().getaddrinfo(uri.host, port, family=family, type=socket.SOCK_DGRAM)
         except OSError as error:
             raise ConfigError(
-                f"{host} has no address: {error}", where=where, remedy="check the name or give an IP"
+                f"{uri.host} has no address: {error}", where=where, remedy="check the name or give an IP"
             ) from None
-        return Address(str(found[0][4][0]), port)
+        name = uri.host if transport.is_secure else ""
+        return tuple(dict.fromkeys(Address(str(entry[4][0]), port, transport, name=name) for entry in found))
 
     # -- events --------------------------------------------------------------------------------------------------
 
@@ -395,9 +429,21 @@ class Engine:
                 pass  # what is left tells nothing that changes a call
 
     def _registration(self, event: RegistrationChanged) -> None:
-        level = logging.ERROR if event.state == "failed" else logging.INFO
-        log.log(level, "registration", extra=fields(account=event.account_id, state=event.state, reason=event.reason))
-        self.notify(RegistrationState(account=event.account_id, state=str(event.state), reason=event.reason))
+        account = event.account_id
+        failed = event.state is RegistrationStatus.FAILED
+        log.log(
+            logging.ERROR if failed else logging.INFO,
+            "registration",
+            extra=fields(account=account, state=event.state, status=event.status, reason=event.reason),
+        )
+        REGISTERED.labels(account=account).set(event.state is RegistrationStatus.REGISTERED)
+        if event.state is RegistrationStatus.REGISTERING:
+            REGISTRATION_ATTEMPTS.labels(account=account).inc()
+        elif failed:
+            REGISTRATION_FAILURES.labels(account=account, status=str(event.status or "none")).inc()
+        if self._draining and not self.agent.endpoint.statistics.registrations:
+            self._unregistered.set()
+        self.notify(RegistrationState(account=account, state=str(event.state), reason=event.reason))
 
     def _invited(self, event: InviteReceived) -> None:
         user = event.request_uri.user or ""
@@ -522,3 +568,11 @@ class Engine:
     def active_calls(self) -> int:
         """Calls that are up, or still waiting for their payment's result."""
         return len(self._calls)
+
+
+def _transport_of(uri: Uri) -> Transport:
+    """Return the transport that the URI of a registrar or proxy asks for (RFC 3263 §4.1); its form was checked."""
+    named = uri.param("transport")
+    if uri.scheme != "sips":
+        return Transport.UDP if named is None else Transport(named.upper())
+    return Transport.WSS if (named or "").lower() in ("ws", "wss") else Transport.TLS

@@ -12,7 +12,7 @@ gone the account registers again at once, though not more than once in 30 s for 
 
 from __future__ import annotations
 
-import uuid
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -47,8 +47,6 @@ KEEPALIVE_SHARE = (0.8, 1.0)
 "Of the Flow-Timer (RFC 5626 §4.4.1)."
 PING = b"\r\n\r\n"
 "RFC 5626 §3.5.1."
-INSTANCES = uuid.UUID("5a5e1d4c-2f0b-4f57-9d0e-6f6c6e0f8a31")
-"Name space of the instance ids (RFC 9562 §5.5)."
 MIN_EXPIRES_LIMIT_S = 86_400
 "A registrar that wants more than a day (423) is not believed."
 
@@ -87,7 +85,7 @@ class Account:
     @property
     def instance(self) -> str:
         """The +sip.instance: ``<urn:uuid:...>`` made of ``instance_id`` (RFC 5626 §4.1), empty without."""
-        return f"<urn:uuid:{uuid.uuid5(INSTANCES, self.instance_id)}>" if self.instance_id else ""
+        return f"<urn:uuid:{_uuid_of(self.instance_id)}>" if self.instance_id else ""
 
 
 class State(StrEnum):
@@ -501,3 +499,12 @@ class Registration:
 
     def _between(self, low: float, high: float) -> float:
         return low + (high - low) * self._agent.fraction()
+
+
+def _uuid_of(seed: str) -> str:
+    """Return the UUID of version 8 (RFC 9562 §5.8) that is always this seed's."""
+    octets = bytearray(hashlib.sha256(b"paytone instance " + seed.encode("utf-8", "surrogateescape")).digest()[:16])
+    octets[6] = octets[6] & 0x0F | 0x80
+    octets[8] = octets[8] & 0x3F | 0x80
+    text = octets.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -83,6 +83,24 @@ def test_the_embedded_defaults_and_the_example_agree_on_what_the_defaults_are() 
         ('[connector.x]\ntype = "sandbox"\nfaults = 3\n', 3, "connector.x.faults", "tuple"),
         ('[connector.x]\ntype = "paypal"\n', 1, "connector.x", "expected tags"),
         ('[account.x]\nregistrar = "tel:1"\nuser = "a"\n', 2, "account.x.registrar", "SIP URI"),
+        ('[account.x]\nregistrar = "sip:me@pbx"\nuser = "a"\n', 2, "account.x.registrar", "without a user"),
+        ('[account.x]\nregistrar = "sip:pbx;transport=sctp"\nuser = "a"\n', 2, "account.x.registrar", "udp, tls, ws"),
+        ('[account.x]\nregistrar = "sips:pbx;transport=udp"\nuser = "a"\n', 2, "account.x.registrar", "TLS"),
+        ('[account.x]\nuser = ""\nregistrar = "sip:pbx"\n', 2, "account.x.user", "user part"),
+        ('[account.x]\nuser = "a b"\nregistrar = "sip:pbx"\n', 2, "account.x.user", "user part"),
+        (
+            '[account.x]\nregistrar = "sip:pbx"\nuser = "a"\noutbound_proxy = "proxy"\n',
+            4,
+            "account.x.outbound_proxy",
+            "SIP URI",
+        ),
+        (
+            '[account.x]\nregistrar = "sip:pbx"\nuser = "a"\nauth_user = "a\\r\\nb"\n',
+            4,
+            "account.x.auth_user",
+            "pattern",
+        ),
+        ('[account.x]\nregistrar = "sip:pbx"\nuser = "a"\noutbound = "yes"\n', 4, "account.x.outbound", "'auto', 'on'"),
     ],
 )
 def test_a_mistake_is_reported_with_key_and_line(text: str, line: int, key: str, why: str) -> None:
@@ -160,3 +178,26 @@ def test_an_address_without_a_transport_means_udp_and_tcp_and_the_first_one_is_t
 def test_the_advertised_address_stands_for_sockets_of_its_family() -> None:
     sip = parse('[sip]\nlisten = ["0.0.0.0:5060", "[2001:db8::2]:5060"]\nadvertise = "192.0.2.1"\n').sip
     assert [sip.advertised_host(address.host) for address in sip.listeners] == 2 * ["192.0.2.1"] + 2 * ["2001:db8::2"]
+
+
+@pytest.mark.parametrize(
+    "registrar",
+    [
+        "sip:pbx.example.com",
+        "sip:10.0.0.2:5070",
+        "sip:[::1]:5060",
+        "sip:pbx;transport=tcp",
+        "sip:pbx;transport=TLS",
+        "sip:pbx;transport=ws",
+        "sips:pbx",
+        "sips:pbx;transport=tcp",
+    ],
+)
+def test_a_registrar_is_a_sip_uri_with_any_transport_we_speak(registrar: str) -> None:
+    text = (
+        f'[account.x]\nregistrar = "{registrar}"\nuser = "a"\noutbound_proxy = "{registrar};lr"\ncontact_user = "b"\n'
+    )
+    account = parse(text).accounts["x"]
+    assert account.registrar == registrar
+    assert account.outbound_proxy == f"{registrar};lr"
+    assert (account.outbound, account.gruu, account.contact_user) == ("auto", False, "b")
