@@ -40,7 +40,7 @@ REFUSALS = frozenset({401, 403, 404, 407})
 "Wrong password, not allowed, no such account: it takes a person to change that."
 LONGEST_RETRY_S = 1800.0
 FLOW_RECOVERY_S = 30.0
-"A connection that lasted less is not replaced before it would have been that old."
+"How far apart registrations are that a lost connection calls for."
 KEEPALIVE_S = (95.0, 120.0)
 "Without a Flow-Timer (RFC 5626 §4.4.1)."
 KEEPALIVE_SHARE = (0.8, 1.0)
@@ -122,7 +122,7 @@ class Action(StrEnum):
     SEND = "send REGISTER"
     SEND_REMOVAL = "send REGISTER with Expires: 0"
     SCHEDULE_REFRESH = "schedule the refresh"
-    SCHEDULE_RECOVERY = "schedule the refresh at once, or when the connection would have been old enough"
+    SCHEDULE_RECOVERY = "schedule the refresh at once, or when enough time has passed since the last such one"
     SCHEDULE_RETRY = "schedule the next try"
     TELL = "tell the application"
 
@@ -223,7 +223,7 @@ class Registration:
         self._hop = 0
         self._hops_left = 0
         self._flow = 0
-        self._flow_since: float | None = None
+        self._recovery_at = float("-inf")
 
     # -- what the account's other requests need ----------------------------------------------------------------------
 
@@ -269,7 +269,7 @@ class Registration:
         if current in next_hops:
             self._hop = next_hops.index(current)
         else:
-            self._hop, self._flow, self._flow_since = 0, 0, None
+            self._hop, self._flow = 0, 0
         self._hops_left = min(self._hops_left, len(next_hops) - 1)
         if self.state is State.FAILED:
             self._begin_round()
@@ -289,7 +289,7 @@ class Registration:
     def _lose_flow(self, now: float) -> None:
         self._status, self._reason = None, "the connection is gone"
         self._feed(Input.FLOW_LOST, now)
-        self._flow, self._flow_since = 0, None
+        self._flow = 0
 
     def handle_timer(self, timer: Timer, now: float) -> None:
         """Take the refresh, the retry or the keep-alive timer."""
@@ -314,7 +314,7 @@ class Registration:
             if unproven:
                 self._reason = "the registrar's proof of the password is wrong (rspauth)"
             if self.state in (State.REGISTERING, State.REFRESHING):
-                self._take_binding(response, now)
+                self._take_binding(response)
         elif self._authentication.accept(response):
             event = Input.CHALLENGED
         elif self._can_amend(response):
@@ -333,7 +333,7 @@ class Registration:
         """Learn that the registrar did not answer."""
         self._status, self._reason = None, f"no response ({failure})"
         had_flow = transaction.destination.flow != 0
-        self._flow, self._flow_since = 0, None
+        self._flow = 0
         if failure is Failure.TRANSPORT and had_flow:
             self._authentication.begin()
             event = Input.ANOTHER_WAY  # the same address may take another connection
@@ -372,8 +372,9 @@ class Registration:
                 timers.arm(self, Timer.REFRESH, now + max(1.0, self.binding.expires_s * share))
                 self._schedule_keepalive(now)
             case Action.SCHEDULE_RECOVERY:
-                old_enough = (now if self._flow_since is None else self._flow_since) + FLOW_RECOVERY_S
-                timers.arm(self, Timer.REFRESH, max(now, old_enough))
+                if self._recovery_at <= now:  # or else it is on its way
+                    self._recovery_at = max(now, self._recovery_at + FLOW_RECOVERY_S)
+                timers.arm(self, Timer.REFRESH, self._recovery_at)
             case Action.SCHEDULE_RETRY:
                 first_s = FIRST_RETRY_WHEN_REFUSED_S if self._status in REFUSALS else FIRST_RETRY_S
                 wait_s = min(first_s * 2 ** min(self._failures, 10), LONGEST_RETRY_S)
@@ -451,16 +452,13 @@ class Registration:
             proxy = replace(proxy, params=(*proxy.params, ("lr", None)))
         return (NameAddr(uri=proxy),)
 
-    def _take_binding(self, response: Response, now: float) -> None:
+    def _take_binding(self, response: Response) -> None:
         contact = self._contact().uri
         self.binding = read_binding(response, contact=contact, instance=self.account.instance, asked_s=self._asked_s)
         self._failures = 0
         heard_from = self._agent.heard_from
-        flow = 0
         if heard_from is not None and heard_from.transport is self._hops[self._hop].transport:
-            flow = heard_from.flow
-        if self._flow_since is None or flow != self._flow:
-            self._flow, self._flow_since = flow, now
+            self._flow = heard_from.flow
 
     def _can_amend(self, response: Response) -> bool:
         """Whether the REGISTER is worth sending again in another form; that is then prepared."""
@@ -480,7 +478,7 @@ class Registration:
 
     def _take_another_way(self) -> bool:
         """Go to the next address; False when each was tried. After the last one the first of the round is next."""
-        self._hop, self._flow, self._flow_since = (self._hop + 1) % len(self._hops), 0, None
+        self._hop, self._flow = (self._hop + 1) % len(self._hops), 0
         if self._hops_left <= 0:
             return False
         self._hops_left -= 1

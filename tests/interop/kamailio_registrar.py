@@ -54,6 +54,7 @@ modparam("usrloc", "db_mode", 0)
 modparam("registrar|nathelper", "received_avp", "$avp(RECEIVED)")
 modparam("auth", "algorithm", "{algorithm}")
 modparam("auth", "nonce_expire", {nonce_s})
+modparam("auth", "add_authinfo_hdr", 1)
 modparam("rtimer", "timer", "name=seconds;interval=1;mode=1")
 modparam("rtimer", "exec", "timer=seconds;route=SECOND")
 

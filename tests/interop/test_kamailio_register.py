@@ -58,6 +58,18 @@ async def test_the_engine_registers_is_called_and_leaves(tmp_path: Path, transpo
         await registrar.wait_line("registered: pay", count=2)
         assert "did not confirm that we leave" not in engine.log
         assert PASSWORD not in engine.log
+        assert "rspauth" not in engine.log, "Kamailio proves that it knows the password, and the proof is right"
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS[1:])
+async def test_a_connection_that_is_gone_is_noticed_and_replaced_at_once(tmp_path: Path, transport: str) -> None:
+    async with running_registrar(tmp_path / "kamailio") as registrar:
+        text = configuration(registrar, transport)
+        async with running_engine(text, directory=tmp_path / "engine", environment=ENVIRONMENT) as engine:
+            await engine.wait_for(r"registration account=pbx state=registered status=200")
+            await registrar.program.stop()
+            # The binding has minutes to go: only the loss of the connection makes the engine try, in vain.
+            await engine.wait_for(r"registration account=pbx state=failed .*transport")
 
 
 async def test_a_nonce_that_grew_old_is_replaced(tmp_path: Path) -> None:

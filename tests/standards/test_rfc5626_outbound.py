@@ -172,6 +172,19 @@ def test_a_registrar_that_hangs_up_after_each_answer_is_not_hammered() -> None:
     assert [after - before for before, after in itertools.pairwise(times)] == [30, 30, 30, 30]
 
 
+def test_errors_that_come_in_a_heap_do_not_put_the_recovery_off() -> None:
+    solo, _ = connected()
+    solo.endpoint.flow_closed(FLOW, solo.now)
+    _, request = solo.next_request()
+    solo.receive(accepted(request, 3600), HOP._replace(flow=8))
+    begin = solo.now
+    for _ in range(10):
+        solo.endpoint.transport_error(HOP, solo.now)
+        solo.after(1)
+    solo.next_request()
+    assert solo.now - begin == 30
+
+
 def test_a_connection_that_is_lost_during_a_refresh_is_replaced_before_another_address_is_tried() -> None:
     solo, _ = connected((HOP, SECOND))
     solo.next_request()
