@@ -24,7 +24,7 @@ runner = CliRunner()
 def test_help_names_every_command() -> None:
     result = runner.invoke(app, ["--help"])
     assert result.exit_code == 0
-    for command in ("serve", "demo", "call", "doctor", "sandbox", "payments", "detect", "bench", "version"):
+    for command in ("serve", "demo", "call", "dial", "doctor", "sandbox", "payments", "detect", "bench", "version"):
         assert command in result.output
 
 

@@ -12,10 +12,9 @@ import pytest
 
 from engine.call import Call, CallContext, IncomingCall
 from engine.config import FormConfig, MediaConfig
-from engine.errors import MediaError
 from engine.form import FormProgram
 from engine.ledger import Ledger
-from engine.media import LegStatistics, MediaPlane
+from engine.media import MediaPlane
 from engine.rtp.srtp import SrtpKeysPair
 from sip.address import Address
 from sip.events import (
@@ -25,89 +24,11 @@ from sip.events import (
     OfferRequested,
     SessionConfirmed,
     SessionEnded,
-    SessionId,
 )
 from sip.headers import Headers
-from sip.sdp import MediaDescription, SessionDescription, parse
+from sip.sdp import MediaDescription, SessionDescription
 from sip.uri import NameAddr, Uri
-
-SESSION = SessionId(1)
-STATISTICS = LegStatistics(
-    **{name: {} if name == "discarded_by_cause" else 0 for name in LegStatistics.__dataclass_fields__}  # type: ignore[arg-type]
-)
-
-
-class Signals:
-    """What was asked of the SIP session, as (what, with what)."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Any]] = []
-
-    def ring(self, session: SessionId) -> None:
-        self.sent.append(("ring", None))
-
-    def answer(self, session: SessionId, sdp: SessionDescription) -> None:
-        self.sent.append(("answer", sdp))
-
-    def reject(self, session: SessionId, status: int, *, retry_after_s: int | None = None) -> None:
-        self.sent.append(("reject", status))
-
-    def answer_offer(self, session: SessionId, sdp: SessionDescription) -> None:
-        self.sent.append(("answer_offer", sdp))
-
-    def refuse_offer(self, session: SessionId, status: int) -> None:
-        self.sent.append(("refuse_offer", status))
-
-    def hang_up(self, session: SessionId, reason: str = "") -> None:
-        self.sent.append(("hang_up", reason))
-
-
-class FakeLeg:
-    id = 6
-    rtp_port = 30000
-    refused_ptime_ms = 60
-
-    def __init__(self) -> None:
-        self.configured: list[dict[str, Any]] = []
-        self.closed = False
-
-    def configure(self, **parameters: Any) -> None:
-        if parameters["ptime_ms"] == self.refused_ptime_ms:
-            raise MediaError("cannot be done here")
-        self.configured.append(parameters)
-
-    def statistics(self) -> LegStatistics:
-        return STATISTICS
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class FakePlane:
-    def __init__(self) -> None:
-        self.leg = FakeLeg()
-
-    def open_leg(self) -> FakeLeg:
-        return self.leg
-
-
-class FakeLedger:
-    async def record_call_start(self, call_id: str, **facts: Any) -> None:
-        pass
-
-    async def record_call_end(self, call_id: str, **facts: Any) -> None:
-        pass
-
-
-class FakeProgram:
-    def start(self, now: float) -> None:
-        pass
-
-    def hang_up(self, now: float) -> None:
-        pass
-
-    async def done(self) -> None:
-        pass
+from tests.support.call_parts import SESSION, FakeLedger, FakePlane, FakeProgram, Signals, described
 
 
 class Scene:
@@ -175,11 +96,6 @@ class Scene:
             await asyncio.sleep(0)
         assert self.gone == [self.call]
         assert self.plane.leg.closed
-
-
-def described(*lines: str) -> SessionDescription:
-    head = ("v=0", "o=- 5 5 IN IP4 192.0.2.20", "s=-", "c=IN IP4 192.0.2.20", "t=0 0")
-    return parse("\r\n".join((*head, *lines)).encode())
 
 
 def run(scene: Coroutine[Any, Any, None]) -> None:
