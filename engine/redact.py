@@ -153,7 +153,14 @@ _CREDENTIALS = frozenset(
     ("authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info")
 )
 _SECRET_HEADERS = frozenset(("user-to-user", "x-user-to-user"))
-_NEVER_SECRET = frozenset(("content-length", "l", "p-access-network-info", "authentication-results"))
+# Asked first, to save the pattern above.
+_PLAIN_HEADERS = frozenset(
+    (
+        *("via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards", "route"),
+        *("record-route", "allow", "supported", "k", "require", "user-agent", "server", "content-type", "c", "expires"),
+        *("content-length", "l", "session-expires", "x", "min-se", "p-asserted-identity", "date", "accept"),
+    )
+)
 _LENGTH = re.compile(r"\s*+[0-9]{1,5}+\s*+")
 
 # §25.1: auth-param = token EQUAL ( token / quoted-string ), parted by COMMA; no escapes inside the quotes here.
@@ -166,15 +173,32 @@ _URI_PASSWORD = re.compile(r"([sS][iI][pP][sS]?:[^\s:@;<>\"]++:)([^\s:@<>\"]++)(
 _URI_HEADER = re.compile(
     r"(?<![a-z])((?:user-to-user|(?:proxy-)?authorization|body)\s*=\s*)([^\s&<>;,\"]++)", re.IGNORECASE
 )
-_NAMES = ("user-to", "authorization", "body", "inline", "signal", "digit", "dtmf", "cv", "card", "code", "account")
+_NAMES = (
+    "user-to",
+    "authorization",
+    "body",
+    "inline",
+    "signal",
+    "digit",
+    "dtmf",
+    "cvv",
+    "cvc",
+    "card",
+    "code",
+    "account",
+)
 "In small letters, a piece of every name that _URI_HEADER, _KEY_TO_LINE_END and _NAMED know."
 _KEY_TO_LINE_END = re.compile(r"(inline\s*+:)(.++)", re.IGNORECASE | re.DOTALL)
 
 _SDP_LINE_END = re.compile(r"\r\n?+|\n")
 _SDP_LINE = re.compile(r"([a-z])=(.*+)", re.DOTALL)
+_PLAIN_ATTRIBUTES = frozenset(
+    ("rtpmap", "fmtp", "ptime", "maxptime", "sendrecv", "sendonly", "recvonly", "inactive", "rtcp", "rtcp-mux", "ssrc")
+)
 _SDP_SECRET = re.compile(r"\s*+[a-z0-9_.-]*?(?:crypt|key|pwd|pass|secret|token)", re.IGNORECASE)
 _SUITE = re.compile(r"\s*+crypto:[0-9]{1,9}+[ \t]++[A-Za-z0-9_]++[ \t]", re.IGNORECASE)
-_KEY_MATERIAL = re.compile(r"[A-Za-z0-9+/=_-]{38,}+")
+_LEAST_MATERIAL = 38  # characters of Base64: those of the shortest SDES key, 28 octets
+_KEY_MATERIAL = re.compile(rf"[A-Za-z0-9+/=_-]{{{_LEAST_MATERIAL},}}+")
 _SIPFRAG = re.compile(r"SIP/2\.0 [1-6][0-9]{2}(?=[ \r\n]|$)")
 _SPREAD = re.compile(r"[0-9](?:(?:[ \t\r\n.()-]|%20|%2[dD])*+(?:%3)?[0-9]){11,}+")
 _SPREAD_DIGIT = re.compile(r"((?:%3)?[0-9])((?:[ \t\r\n.()-]|%20|%2[dD])*+)")
@@ -230,7 +254,7 @@ def _redact_head(head: str, *, names: bool) -> tuple[str, str]:
             shown = shown and "info" not in value.lower()
         if name in _CREDENTIALS:
             pieces[index] = line[:value_at] + _redact_credentials(value, names=names)
-        elif name in _SECRET_HEADERS or (_SECRET_BY_NAME.search(name) and name not in _NEVER_SECRET):
+        elif name in _SECRET_HEADERS or (name not in _PLAIN_HEADERS and _SECRET_BY_NAME.search(name)):
             pieces[index] = line[:value_at] + value.translate(_BLACK)
         elif name in ("content-length", "l") and _LENGTH.fullmatch(value):
             continue
@@ -297,12 +321,13 @@ def _redact_sdp_line(line: str, *, names: bool) -> str:
     kind, value = match.groups()
     if kind == "k":
         return "k=" + value.translate(_BLACK)
-    if kind == "a":
+    if kind == "a" and value.partition(":")[0] not in _PLAIN_ATTRIBUTES:
         if suite := _SUITE.match(value):
             return "a=" + suite[0] + value[suite.end() :].translate(_BLACK)
         if secret := _SDP_SECRET.match(value):
             return "a=" + secret[0] + value[secret.end() :].translate(_BLACK)
-    return kind + "=" + _KEY_MATERIAL.sub(_mask_all, _redact_line(value, names=names))
+    value = _redact_line(value, names=names)
+    return kind + "=" + (value if len(value) < _LEAST_MATERIAL else _KEY_MATERIAL.sub(_mask_all, value))
 
 
 def _mask_all(match: re.Match[str]) -> str:
