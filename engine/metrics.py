@@ -15,6 +15,7 @@ __all__ = (
     "DATAGRAMS_DROPPED",
     "DIGITS",
     "LATE_TICKS",
+    "MEDIA_LEGS",
     "MEDIA_PACKETS",
     "PAYMENTS",
     "REGISTERED",
@@ -51,6 +52,7 @@ TRACE_DROPPED = Counter(
     "paytone_trace_dropped_total", "SIP messages that a trace could not take.", ["sink"], registry=REGISTRY
 )
 LATE_TICKS = Gauge("paytone_media_late_ticks", "Ticks of the media threads that came late.", registry=REGISTRY)
+MEDIA_LEGS = Gauge("paytone_media_legs", "RTP legs that are open now.", registry=REGISTRY)
 MEDIA_PACKETS = Counter(
     "paytone_media_packets_total",
     "RTP packets of calls that ended: received, lost (of those expected), late, discarded.",

@@ -33,6 +33,7 @@ from engine.media import MediaPlane
 from engine.metrics import (
     CALLS_REFUSED,
     LATE_TICKS,
+    MEDIA_LEGS,
     REGISTERED,
     REGISTRATION_ATTEMPTS,
     REGISTRATION_FAILURES,
@@ -220,6 +221,7 @@ class Engine:
         )
         self.plane.start()
         LATE_TICKS.set_function(lambda: self.plane.statistics().late_ticks)
+        MEDIA_LEGS.set_function(lambda: self.plane.statistics().legs)
         loop = asyncio.get_running_loop()
         loop.add_reader(self.plane.event_fd(), self._media_events)
         self._closers.append(self._stop_plane)

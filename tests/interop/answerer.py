@@ -84,3 +84,4 @@ async def running_answerer() -> AsyncIterator[Answerer]:
         yield answerer
     finally:
         answerer.agent.close()
+        await asyncio.sleep(0)  # asyncio closes the socket in its next round

@@ -188,3 +188,4 @@ async def running_relay(target: HostPort, choose: Choose) -> AsyncIterator[Lossy
         yield relay
     finally:
         relay.close()
+        await asyncio.sleep(0)  # asyncio closes the sockets in its next round
