@@ -5,6 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 __all__ = (
+    "ACCESS_FAILURES",
+    "ACCESS_VERDICTS",
+    "BANS",
     "CALLS",
     "CALLS_ACTIVE",
     "CALLS_PLACED",
@@ -50,6 +53,18 @@ SIP_OPEN = Gauge(
 )
 TRACE_DROPPED = Counter(
     "paytone_trace_dropped_total", "SIP messages that a trace could not take.", ["sink"], registry=REGISTRY
+)
+ACCESS_VERDICTS = Counter(
+    "paytone_sip_access_total",
+    "Requests of strangers, by the access rule that decided and its verdict.",
+    ["rule", "verdict"],
+    registry=REGISTRY,
+)
+ACCESS_FAILURES = Counter(
+    "paytone_sip_access_failures_total", "What is held against sources, by kind.", ["kind"], registry=REGISTRY
+)
+BANS = Counter(
+    "paytone_sip_bans_total", "Bans of sources, by whether their address was proven.", ["proof"], registry=REGISTRY
 )
 LATE_TICKS = Gauge("paytone_media_late_ticks", "Ticks of the media threads that came late.", registry=REGISTRY)
 MEDIA_LEGS = Gauge("paytone_media_legs", "RTP legs that are open now.", registry=REGISTRY)
