@@ -11,7 +11,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from engine.net.udp import SourceFilter, UdpAgent, bind_udp
+from engine.config import split_listen
+from engine.net.listen import bind_listeners
+from engine.net.transports import SipTransports
+from engine.net.udp import SourceFilter
 from sip.address import Address, Listener
 from sip.endpoint import Endpoint, EndpointConfig
 from sip.events import Event, InviteReceived, OfferReceived, OfferRequested
@@ -32,7 +35,7 @@ class Answerer:
         listener = Listener(id=1, host=self.address.host, port=port)
         config = EndpointConfig(listeners=(listener,), t1_s=T1_S, t2_s=4 * T1_S, t4_s=4 * T1_S)
         self.endpoint = Endpoint(config, entropy=os.urandom)
-        self.agent = UdpAgent(self.endpoint, SourceFilter(("127.0.0.0/8",)), self._take)
+        self.agent = SipTransports(self.endpoint, SourceFilter(("127.0.0.0/8",)), self._take)
 
     def count(self, kind: type[Event]) -> int:
         """Return how many events of a kind came."""
@@ -77,9 +80,9 @@ class Answerer:
 @asynccontextmanager
 async def running_answerer() -> AsyncIterator[Answerer]:
     """Run an answerer on a free port of loopback."""
-    sock = bind_udp("127.0.0.1", 0, next_free=False)
-    answerer = Answerer(sock.getsockname()[1])
-    await answerer.agent.open(sock)
+    sockets = bind_listeners(split_listen("udp:127.0.0.1:0"), next_free=False)
+    answerer = Answerer(sockets[0].port)
+    await answerer.agent.open(sockets)
     try:
         yield answerer
     finally:
