@@ -34,6 +34,7 @@ from benchmarks.load import signals
 from benchmarks.load.memory import PEER, TARGET, MemoryLoad
 from benchmarks.load.proc import cpu_time, machine
 from benchmarks.load.worker import raise_file_limit
+from engine.cli import COLLECT_AFTER
 from sip.parser import parse_message
 from tests.support.engine import RunningEngine, free_udp_port, running_engine
 
@@ -147,6 +148,7 @@ def _parse(options: argparse.Namespace) -> list[Row]:
 
 
 def _endpoint(options: argparse.Namespace) -> list[Row]:
+    gc.set_threshold(*COLLECT_AFTER)  # as the engine has it
     load = MemoryLoad(options.rate)
     load.run(options.calls // 10)
     # The caller's part, writing the messages, is taken off.

@@ -41,7 +41,7 @@ def session_description(message: Request | Response) -> SessionDescription | Non
         raise UnsupportedBody("Content-Encoding")
     kind = message.content_type
     if kind == SDP:
-        return parse_sdp(message.body)
+        return message.typed_body(parse_sdp)  # read at the INVITE and again at its ACK
     if kind == MULTIPART:
         part = _find_part(message.headers.get("Content-Type") or "", message.body)
         if part is not None:

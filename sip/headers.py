@@ -148,8 +148,12 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return every element: comma lists are split where the grammar has lists, empty elements are left out."""
-        lines = self.lines(name)
-        if (_KEYS.get(name) or name.lower()) not in _LIST_KEYS:
+        key = _KEYS.get(name) or name.lower()
+        values = self._values.get(key)
+        if values is None:
+            return []
+        lines = [values] if isinstance(values, str) else list(values)
+        if key not in _LIST_KEYS:
             return lines
         return [part for line in lines for part in (piece.strip(LWS) for piece in split_list(line)) if part]
 

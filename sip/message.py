@@ -20,8 +20,9 @@ __all__ = ("REASON_PHRASES", "VERSION", "Request", "Response")
 
 T = TypeVar("T")
 
-_Cache = dict[str, tuple[str | list[str], object]]
-"By header name: the text that was read, and what it says."
+_Cache = dict[str, tuple[str | list[str] | bytes, object]]
+"By header name: the text that was read, and what it says. The body is under ``_BODY``."
+_BODY = ""
 
 VERSION = "SIP/2.0"
 _MAX_FORWARDS = 255  # §20.22
@@ -167,6 +168,21 @@ class _Message:
     def via(self) -> Via:
         """The topmost Via."""
         return self._typed("Via", _parse_first_via)
+
+    def stamp_via(self, via: Via) -> None:
+        """Put ``via`` in the place of the topmost one: what a server adds to it (§18.2.1)."""
+        text = str(via)
+        self.headers.set_first("Via", text)
+        self._cache["Via"] = (text, via)
+
+    def typed_body(self, parse: Callable[[bytes], T]) -> T:
+        """Parse the body, once as long as it is the same; ``parse`` must always be the same too."""
+        cached = self._cache.get(_BODY)
+        if cached is not None and cached[0] is self.body:
+            return cast("T", cached[1])
+        value = parse(self.body)
+        self._cache[_BODY] = (self.body, value)
+        return value
 
     @property
     def vias(self) -> tuple[Via, ...]:

@@ -28,7 +28,7 @@ def stamp_source(request: Request, source: Address) -> None:
     """Write into the top Via where the request came from (RFC 3261 §18.2.1, RFC 3581 §4)."""
     via = request.via
     if via.wants_rport or via.received is not None or via.host != source.host:
-        request.headers.set_first("Via", str(via.with_source(source.host, source.port)))
+        request.stamp_via(via.with_source(source.host, source.port))
 
 
 def response_destination(via: Via, source: Address) -> Address:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from iso4217 import Currency
 
@@ -32,6 +33,7 @@ def currency_exponent(currency: str) -> int:
     return exponent
 
 
+@lru_cache(maxsize=256)
 def parse_amount(text: str, currency: str, *, limit_included: bool = False) -> Decimal:
     """Return the amount in major units; empty text is 0, which means: tokenize, do not charge.
 

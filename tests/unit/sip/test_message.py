@@ -155,3 +155,30 @@ def test_repr_holds_no_body() -> None:
     assert "Signal" not in repr(message)
     response = Response(200, "OK", body=b"Signal=7")
     assert "Signal" not in repr(response)
+
+
+@pytest.mark.parametrize(
+    "via",
+    [
+        "SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bKa;rport",
+        "SIP/2.0/UDP [2001:db8::1]:5070;rport;branch=z9hG4bKa;received=203.0.113.9",
+        'SIP / 2.0 / udp pbx.example ;branch=z9hG4bKa;x="a;b";rport=',
+        "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa;rport, SIP/2.0/UDP 192.0.2.3;branch=z9hG4bKb",
+    ],
+)
+def test_a_stamped_via_reads_as_its_text_does(via: str) -> None:
+    request = Request("OPTIONS", Uri(host="192.0.2.2"), Headers([("Via", via)]))
+    request.stamp_via(request.via.with_source("203.0.113.7", 6070))
+    assert request.via.rport == 6070
+    read = request.via
+    request.forget_typed()
+    assert request.via == read
+    assert len(request.vias) == via.count("SIP")
+
+
+def test_a_body_is_read_again_when_it_changes() -> None:
+    request = Request("INFO", Uri(host="192.0.2.2"), Headers(), b"one")
+    assert request.typed_body(len) == 3
+    assert request.typed_body(lambda body: -1) == 3
+    request.body = b"three"
+    assert request.typed_body(len) == 5
