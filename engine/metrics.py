@@ -16,6 +16,7 @@ __all__ = (
     "CALL_MOS",
     "CONNECTOR_SECONDS",
     "DATAGRAMS_DROPPED",
+    "DATAGRAMS_UNSENT",
     "DIGITS",
     "LATE_TICKS",
     "MEDIA_LEGS",
@@ -44,6 +45,11 @@ PAYMENTS = Counter(
     "paytone_payments_total", "Payments ended, by form and result.", ["form", "result"], registry=REGISTRY
 )
 DIGITS = Counter("paytone_digits_total", "Keys heard, by source.", ["source"], registry=REGISTRY)
+DATAGRAMS_UNSENT = Counter(
+    "paytone_sip_datagrams_unsent_total",
+    "SIP datagrams that the kernel's send buffer had no room for.",
+    registry=REGISTRY,
+)
 DATAGRAMS_DROPPED = Counter("paytone_sip_dropped_total", "SIP datagrams from sources not allowed.", registry=REGISTRY)
 SIP_OPEN = Gauge(
     "paytone_sip_open",

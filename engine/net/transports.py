@@ -125,7 +125,7 @@ class SipTransports:
             self._local_hosts[listener.id] = listener.host
             if listener.transport is Transport.UDP:
                 socket = UdpSocket(self._datagrams_to(listener))
-                await socket.open(listener.sock)
+                socket.open(listener.sock)
                 self._udp[listener.id] = (listener.host, socket)
             else:
                 server = await self._loop.create_server(
@@ -154,7 +154,7 @@ class SipTransports:
                     connection.abort("the engine stops")
                 await asyncio.wait([connection.closed for connection in connections], timeout=CLOSE_S)
         for _, socket in self._udp.values():
-            await socket.close()
+            socket.close()
 
     @property
     def connections(self) -> int:
@@ -171,8 +171,8 @@ class SipTransports:
 
     # -- what comes in -------------------------------------------------------------------------------------------
 
-    def _datagrams_to(self, listener: BoundListener) -> Callable[[bytes, str, int], None]:
-        def receive(data: bytes, host: str, port: int) -> None:
+    def _datagrams_to(self, listener: BoundListener) -> Callable[[bytes, str, int, float], None]:
+        def receive(data: bytes, host: str, port: int, waited_s: float) -> None:
             if not self._sources.admits(host):
                 DATAGRAMS_DROPPED.inc()
                 return
@@ -180,6 +180,7 @@ class SipTransports:
             if is_stun(data):
                 self._answer_stun(data, source)
                 return
+            self.endpoint.observe_delay(waited_s, self._loop.time())
             self._pass_on(data, source)
 
         return receive

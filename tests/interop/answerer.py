@@ -86,5 +86,4 @@ async def running_answerer() -> AsyncIterator[Answerer]:
     try:
         yield answerer
     finally:
-        answerer.agent.close()
-        await asyncio.sleep(0)  # asyncio closes the socket in its next round
+        await answerer.agent.close()
