@@ -10,7 +10,7 @@ from sip.message import Request, Response
 from sip.sdp import SessionDescription
 from sip.sdp import parse as parse_sdp
 
-__all__ = ("ACCEPTED_TYPES", "SDP", "UnsupportedBody", "session_description")
+__all__ = ("ACCEPTED_TYPES", "SDP", "UnsupportedBody", "description_or_none", "session_description")
 
 SDP = "application/sdp"
 MULTIPART = "multipart/mixed"
@@ -49,6 +49,14 @@ def session_description(message: Request | Response) -> SessionDescription | Non
     if _is_optional(message):
         return None
     raise UnsupportedBody("Content-Type")
+
+
+def description_or_none(message: Request | Response) -> SessionDescription | None:
+    """Return the session description that a message carries, None when it has none that can be read."""
+    try:
+        return session_description(message)
+    except (ParseError, RemoteProtocolError):
+        return None
 
 
 def _is_optional(message: Request | Response) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sip.acceptance import Acceptance, build_success, put_dialog
 from sip.address import Address
 from sip.agent import UserAgent
-from sip.bodies import ACCEPTED_TYPES, SDP, session_description
+from sip.bodies import ACCEPTED_TYPES, SDP, description_or_none, session_description
 from sip.credentials import ClientAuthentication, Credentials
 from sip.dialog import Dialog
 from sip.dialog import Input as DialogInput
@@ -28,6 +28,7 @@ from sip.events import (
     SessionEnded,
     SessionRinging,
 )
+from sip.forks import Forks
 from sip.grammar import quote
 from sip.headers import Headers
 from sip.info import parse_dtmf_info, supported_content_types
@@ -43,8 +44,6 @@ __all__ = ("InviteSession",)
 
 PROGRESS_S = 60.0
 "§13.3.1.1: a provisional every minute, so that proxies do not cancel."
-MAX_FORKS = 8
-"Early dialogs and answers of one INVITE of ours that are kept apart; more of them are not believed."
 
 _WE_CALL = frozenset({State.CALLING, State.PROCEEDING, State.CANCEL_PENDING, State.CANCELLING})
 _HeaderPairs = Iterable[tuple[str, str]]
@@ -57,16 +56,6 @@ class _Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class _NobodyListens:
-    """User of the BYE to a fork that nobody wants."""
-
-    def on_response(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        """Let it be."""
-
-    def on_failure(self, transaction: ClientTransaction, failure: Failure, now: float) -> None:
-        """Let it be."""
-
-
 class InviteSession:
     """One session. Made by ``receive`` (we are called) or ``call`` (we call)."""
 
@@ -77,15 +66,13 @@ class InviteSession:
         self._authentication = ClientAuthentication(credentials, agent.entropy)
         self._contact_user: str | None = None
         self._dialog: Dialog | None = None  # as callee the only one, as caller the confirmed one
-        self._early: dict[str, Dialog] = {}  # as caller, by the peer's tag
+        self._forks = Forks(agent, self)  # as caller
         self._server: InviteServerTransaction | None = None
         self._client: ClientTransaction | None = None
         self._acceptance = Acceptance(agent, self._on_no_ack)
         self._reinvite = Reinvite(agent, self.id, self._accept)
         self._rang = 0
         self._expires = False
-        self._acks: dict[str, tuple[bytes, Address]] = {}  # as caller, by the peer's tag
-        self._early_answers: dict[str, SessionDescription] = {}
         self._cause: EndCause | None = None
         self._end_status: int | None = None
         self._end_reason = ""
@@ -295,7 +282,7 @@ class InviteSession:
         if invite is None:
             return  # again: the first one was enough
         # An INVITE without an offer has ours in the 2xx, and the answer here (§13.2.1).
-        self._theirs = _description_or_none(ack) if _description_or_none(invite) is None else None
+        self._theirs = description_or_none(ack) if description_or_none(invite) is None else None
         self._reinvite.acknowledged()
         self._feed(Input.ACK, now)
 
@@ -343,31 +330,21 @@ class InviteSession:
             return
         tag = response.to.tag
         if response.status > 100 and tag and self._client is not None:
-            if tag not in self._early and len(self._early) < MAX_FORKS and self._dialog is None:
-                dialog = Dialog.of_client(self._client.request, response, self._client.destination)
-                self._early[tag] = dialog
-                self._agent.dialogs[dialog.id] = self
-            early = _description_or_none(response)
-            if early is not None and tag in self._early:
-                self._early_answers[tag] = early
+            dialog = self._forks.provisional(self._client, response) if self._dialog is None else None
+            early = description_or_none(response)
+            if early is not None and dialog is not None:
+                self._forks.answers[tag] = early
         self._response = response
         self._feed(Input.PROVISIONAL, now)
 
     def _on_success(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        tag = response.to.tag or ""
-        known = self._acks.get(tag)
-        if known is not None:
-            self._agent.send(*known, again=True)  # §13.2.2.4: each retransmitted 2xx gets its ACK again
-        elif self.state in _WE_CALL and transaction is self._client:
+        if self._forks.acknowledged_again(response):
+            return
+        if self.state in _WE_CALL and transaction is self._client:
             self._response = response
             self._feed(Input.SUCCESS, now)
-        elif len(self._acks) < MAX_FORKS:
-            # §13.2.2.4: another branch of a fork answered too. One call is wanted, so this one is hung up.
-            fork = Dialog.of_client(transaction.request, response, transaction.destination)
-            fork.confirm(transaction.request, response)
-            self._acknowledge(fork, transaction.request)
-            bye = fork.request("BYE")
-            self._agent.layer.request(bye, fork.destination, _NobodyListens(), now)
+        else:
+            self._forks.hang_up(transaction, response, now)
 
     def _on_final(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         request = transaction.request
@@ -448,10 +425,10 @@ class InviteSession:
     def _tell_progress(self, action: Action) -> None:
         assert self._response is not None
         status, tag = self._response.status, self._response.to.tag or ""
-        described = _description_or_none(self._response)
+        described = description_or_none(self._response)
         if action is Action.TELL_ANSWERED:
             # §13.2.1: an answer that came in a 183 need not be said again.
-            answer = described or self._early_answers.get(tag)
+            answer = described or self._forks.answers.get(tag)
             self._agent.emit(SessionAnswered(session=self.id, answer=answer))
         elif status > 100:
             self._agent.emit(SessionRinging(session=self.id, status=status, early=described))
@@ -462,9 +439,10 @@ class InviteSession:
         self._reinvite.end(now)
         self._acceptance.stop()
         agent.timers.disarm_all(self)
-        for dialog in (*self._early.values(), *([self._dialog] if self._dialog else [])):
-            dialog.feed(DialogInput.BYE)
-            agent.dialogs.pop(dialog.id, None)
+        self._forks.drop()
+        if self._dialog is not None:
+            self._dialog.feed(DialogInput.BYE)
+            agent.dialogs.pop(self._dialog.id, None)
         agent.sessions.pop(self.id, None)
         agent.emit(
             SessionEnded(
@@ -519,9 +497,7 @@ class InviteSession:
     def _repeat_invite(self, now: float) -> None:
         """Send the INVITE again with credentials: same Call-ID and From tag, next CSeq (§22.2)."""
         assert self._client is not None
-        for dialog in self._early.values():
-            self._agent.dialogs.pop(dialog.id, None)
-        self._early.clear()
+        self._forks.drop()
         old = self._client.request
         request = Request("INVITE", old.uri, old.headers.copy(), old.body)
         request.headers.remove("Via")
@@ -530,47 +506,19 @@ class InviteSession:
         self._send_invite(request, self._client.destination, now)
 
     def _establish(self) -> None:
-        """Confirm the dialog of the first 2xx and acknowledge it; other early dialogs are over (§13.2.2.4)."""
+        """Make the dialog of the first 2xx ours; its ACK goes out (§13.2.2.4)."""
         assert self._client is not None
         assert self._response is not None
-        request, response = self._client.request, self._response
-        tag = response.to.tag or ""
-        dialog = self._early.pop(tag, None) or Dialog.of_client(request, response, self._client.destination)
-        dialog.confirm(request, response)
-        for other in self._early.values():
-            other.feed(DialogInput.REFUSED)
-            self._agent.dialogs.pop(other.id, None)
-        self._early.clear()
-        self._dialog = dialog
-        self._agent.dialogs[dialog.id] = self
+        self._dialog = self._forks.confirm(self._client, self._response)
         self._agent.timers.disarm(self, Timer.SETUP_LIMIT)
         self._agent.timers.disarm(self, Timer.CANCEL_LIMIT)
-        self._acknowledge(dialog, request)
-
-    def _acknowledge(self, dialog: Dialog, invite: Request) -> None:
-        """Send the ACK to a 2xx: a request of its own, kept to be repeated (§13.2.2.4)."""
-        ack = dialog.request("ACK", cseq=invite.cseq.number)
-        for name in ("Authorization", "Proxy-Authorization"):
-            ack.headers.set(name, invite.headers.lines(name))  # §22.1: the same credentials as the INVITE
-        destination = dialog.destination
-        self._agent.layer.put_via(ack, destination)
-        data = ack.serialize()
-        self._acks[dialog.remote.tag or ""] = (data, destination)
-        self._agent.send(data, destination)
 
     def _dialog_with(self, remote_tag: str) -> Dialog | None:
         if self._dialog is not None and (self._dialog.remote.tag or "") == remote_tag:
             return self._dialog
-        return self._early.get(remote_tag)
+        return self._forks.early.get(remote_tag)
 
 
 def _first_cseq(agent: UserAgent) -> int:
     """Return a CSeq to begin with: below 2**31 (§8.1.1.5) with room to count."""
     return 1 + int.from_bytes(agent.entropy(2), "big")
-
-
-def _description_or_none(message: Request | Response) -> SessionDescription | None:
-    try:
-        return session_description(message)
-    except (ParseError, RemoteProtocolError):
-        return None
