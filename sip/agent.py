@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from sip.dialog import DialogId
     from sip.invite import InviteSession
 
-__all__ = ("ALLOW", "EndpointConfig", "Statistics", "Trace", "TraceRecord", "UserAgent")
+__all__ = ("ALLOW", "SUPPORTED", "EndpointConfig", "Statistics", "Trace", "TraceRecord", "UserAgent")
 
-ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO")
+ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "REFER", "NOTIFY", "SUBSCRIBE")
 "Methods that the user agent takes."
+SUPPORTED = ("replaces", "norefersub")
+"Option tags that a request may require of us (RFC 3891 §4, RFC 4488 §6)."
 TAG_OCTETS = 8
 "Entropy in a tag; RFC 3261 §19.3 asks for 32 bits at least."
 TRANSACTIONS_PER_SESSION = 32
@@ -170,6 +172,7 @@ class UserAgent:
         """Put on a request of ours who sends it and what it understands."""
         request.headers.set("Contact", self.contact(contact_user, destination))
         request.headers.set("Allow", ", ".join(self.config.allow))
+        request.headers.set("Supported", ", ".join(SUPPORTED))
         request.headers.set("User-Agent", self.config.user_agent)
 
     def response(

@@ -9,7 +9,7 @@ request can cross. Asking what a session's state forbids raises ``LocalProtocolE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from sip.address import Address
@@ -171,15 +171,20 @@ class Endpoint:
         self,
         target: Uri,
         *,
-        next_hop: Address,
+        next_hop: Address | Sequence[Address],
         from_: NameAddr,
         to: NameAddr | None = None,
         offer: SessionDescription,
         now: float,
         credentials: Credentials | None = None,
         headers: Iterable[tuple[str, str]] = (),
+        try_limit_s: float | None = None,
     ) -> SessionId:
-        """Call ``target`` by way of ``next_hop``; ``to`` defaults to the target."""
+        """Call ``target`` by way of ``next_hop``; ``to`` defaults to the target.
+
+        Of several next hops the first is tried, then the next one when it is silent, cannot be reached or answers 503
+        (RFC 3263 §4.3); 16 at most. ``try_limit_s`` shortens the wait of 32 s (timer B) while another one is left.
+        """
         session = InviteSession.call(
             self._agent,
             target,
@@ -190,8 +195,56 @@ class Endpoint:
             credentials=credentials,
             headers=headers,
             now=now,
+            try_limit_s=try_limit_s,
         )
         return session.id
+
+    # -- REFER -----------------------------------------------------------------------------------------------------
+
+    def refer(
+        self,
+        session: SessionId,
+        refer_to: Uri | None,
+        now: float,
+        *,
+        replaces: SessionId | None = None,
+        referred_by: Uri | None = None,
+    ) -> None:
+        """Ask the peer of an established session to call ``refer_to`` (RFC 3515); ``ReferProgress`` tells of it.
+
+        With ``replaces``, another established session of ours, it is an attended transfer: the peer takes our place
+        there (RFC 3891), and ``refer_to`` may be None for that session's own peer. ``referred_by`` defaults to our
+        address in the session (RFC 3892). Neither session is hung up by this.
+        """
+        if not (found := self._session(session)):
+            return
+        dialog = None
+        if replaces is not None:
+            other = self._session(replaces)
+            dialog = other.dialog() if other is not None and replaces != session else None
+            if dialog is None:
+                raise LocalProtocolError("only another established session can be replaced")
+        found.referrals.refer(refer_to, now, replaces=dialog, referred_by=referred_by)
+
+    def accept_refer(self, session: SessionId, refer_id: int, now: float) -> None:
+        """Accept a ``ReferReceived``: 202, and the peer hears 100 Trying; tell it the rest with ``notify_refer``."""
+        if found := self._session(session):
+            found.referrals.accept(refer_id, now)
+
+    def refuse_refer(self, session: SessionId, refer_id: int, status: int, now: float) -> None:
+        """Refuse a ``ReferReceived`` with 300 to 699, mostly 403 or 603; the session goes on."""
+        if found := self._session(session):
+            found.referrals.refuse(refer_id, status, now)
+
+    def notify_refer(
+        self, session: SessionId, refer_id: int, status: int, reason: str, now: float, *, final: bool = False
+    ) -> None:
+        """Tell the peer what its accepted REFER has come to; ``final``, or a status above 199, is the last word.
+
+        Nothing is sent when the peer wanted no reports (RFC 4488) or no longer wants them.
+        """
+        if found := self._session(session):
+            found.referrals.notify(refer_id, status, reason, now, final=final)
 
     # -- registration --------------------------------------------------------------------------------------------------
 

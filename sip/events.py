@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 from sip.address import Address
 from sip.headers import Headers
 from sip.sdp import SessionDescription
 from sip.uri import NameAddr, Uri
+
+if TYPE_CHECKING:
+    from sip.replaces import Replaces
 
 __all__ = (
     "EndCause",
@@ -23,6 +26,8 @@ __all__ = (
     "InviteReceived",
     "OfferReceived",
     "OfferRequested",
+    "ReferProgress",
+    "ReferReceived",
     "RegistrationChanged",
     "RegistrationStatus",
     "SessionAnswered",
@@ -77,6 +82,8 @@ class InviteReceived:
     offer: SessionDescription | None
     "None: the peer wants our offer in the 200 and brings its answer in the ACK (RFC 3261 §13.2.1)."
     headers: Headers = field(repr=False)
+    replaces: SessionId | None = None
+    "The session whose place this one takes (RFC 3891): once this one is confirmed, the endpoint hangs that one up."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +132,8 @@ class SessionEnded:
     status: int | None
     "Status of the response that ended it, if one did."
     reason: str
+    contacts: tuple[NameAddr, ...] = ()
+    "Of a 300 to 399 to our INVITE: where to call instead, the best first (RFC 3261 §8.1.3.4; ``sip.redirect``)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +171,35 @@ class InfoReceived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferReceived:
+    """The peer asks us to call somebody (RFC 3515): ``accept_refer`` or ``refuse_refer``.
+
+    Undecided it is declined after four seconds. The session goes on as it is until somebody hangs up.
+    """
+
+    session: SessionId
+    refer_id: int
+    refer_to: NameAddr
+    "Whom to call: ``sip``, ``sips`` or ``tel``. Headers of the URI are a peer's wish, not to be copied unread."
+    replaces: Replaces | None
+    "The call that ours shall replace at its peer (attended transfer): goes into our INVITE as ``Replaces``."
+    referred_by: str
+    "Referred-By as it came (RFC 3892), not verified; empty without one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferProgress:
+    """What became of a REFER of ours so far."""
+
+    session: SessionId
+    status: int | None
+    "Of the peer's answer (202: it tries), then of the call it made; None when nobody said."
+    reason: str
+    final: bool
+    "Whether this is the last word. With a status below 200 or without one, the outcome is not known."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationChanged:
     """A registration changed its state."""
 
@@ -185,5 +223,7 @@ Event = (
     | OfferRequested
     | InfoDigitReceived
     | InfoReceived
+    | ReferReceived
+    | ReferProgress
     | RegistrationChanged
 )

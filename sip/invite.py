@@ -6,13 +6,14 @@ transactions' (§13.3.1.4, §13.2.2.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sip.acceptance import Acceptance, build_success, put_dialog
 from sip.address import Address
 from sip.agent import UserAgent
 from sip.bodies import ACCEPTED_TYPES, SDP, description_or_none, session_description
+from sip.capabilities import capabilities
 from sip.credentials import ClientAuthentication, Credentials
 from sip.dialog import Dialog
 from sip.dialog import Input as DialogInput
@@ -26,18 +27,22 @@ from sip.events import (
     SessionCancelled,
     SessionConfirmed,
     SessionEnded,
+    SessionId,
     SessionRinging,
 )
+from sip.failover import NextHops, Straggler, failed_over
 from sip.forks import Forks
 from sip.grammar import quote
 from sip.headers import Headers
 from sip.info import parse_dtmf_info, supported_content_types
 from sip.invite_states import TABLE, Action, Input, State
 from sip.message import REASON_PHRASES, Request, Response
+from sip.redirect import redirection
+from sip.refer import Referrals
 from sip.reinvite import RETRY_LATER, Reinvite
 from sip.sdp import SessionDescription
 from sip.timers import Timer
-from sip.transaction import ClientTransaction, Failure, InviteServerTransaction
+from sip.transaction import ClientTransaction, ClientUser, Failure, InviteServerTransaction
 from sip.uri import NameAddr, Uri
 
 __all__ = ("InviteSession",)
@@ -71,6 +76,11 @@ class InviteSession:
         self._client: ClientTransaction | None = None
         self._acceptance = Acceptance(agent, self._on_no_ack)
         self._reinvite = Reinvite(agent, self.id, self._accept)
+        self.referrals = Referrals(
+            agent, self.id, dialog=self.dialog, send=self._send, accept_challenge=self._authentication.accept
+        )
+        self._replaces: SessionId | None = None
+        self._hops = NextHops([])  # as caller, those that are left
         self._rang = 0
         self._expires = False
         self._cause: EndCause | None = None
@@ -89,6 +99,10 @@ class InviteSession:
         """Our tag of the dialog that the peer's INVITE opened."""
         return None if self._dialog is None else self._dialog.local.tag
 
+    def dialog(self) -> Dialog | None:
+        """Return the dialog while the session is established, None before and after."""
+        return self._dialog if self.state is State.ESTABLISHED else None
+
     # -- how sessions begin ------------------------------------------------------------------------------------------
 
     @classmethod
@@ -100,9 +114,12 @@ class InviteSession:
         source: Address,
         destination: Address,
         now: float,
+        *,
+        replaces: SessionId | None = None,
     ) -> InviteSession:
         """Begin the session of an INVITE that came in: 100 goes out at once, ``InviteReceived`` to the application."""
         session = cls(agent, State.INCOMING)
+        session._replaces = replaces
         session._server = agent.layer.serve_invite(request, destination, session)
         # §17.2.1 wants 100 within 200 ms unless an answer is sure to be out by then. The application's is not.
         session._server.respond(agent.response(request, 100), now)
@@ -120,6 +137,7 @@ class InviteSession:
                 call_id=request.call_id,
                 offer=offer,
                 headers=request.headers.copy(),
+                replaces=replaces,
             )
         )
         return session
@@ -139,15 +157,17 @@ class InviteSession:
         agent: UserAgent,
         target: Uri,
         *,
-        next_hop: Address,
+        next_hop: Address | Sequence[Address],
         from_: NameAddr,
         to: NameAddr | None,
         offer: SessionDescription,
         credentials: Credentials | None,
         headers: _HeaderPairs,
         now: float,
+        try_limit_s: float | None = None,
     ) -> InviteSession:
         """Send an INVITE."""
+        first_hop, hops = NextHops.of(next_hop, try_limit_s)
         fields = Headers([("Max-Forwards", "70")])
         fields.set("From", str(from_.with_tag(agent.new_tag())))
         fields.set("To", str((to or NameAddr(uri=target)).without_params()))
@@ -157,12 +177,13 @@ class InviteSession:
             fields.add(name, value)
         fields.set("Content-Type", SDP)
         request = Request("INVITE", target.without_headers(), fields, offer.serialize())
-        agent.identify(request, next_hop, contact_user=from_.uri.user)
+        agent.identify(request, first_hop, contact_user=from_.uri.user)
         request.serialize()  # a line end in what the caller gave is refused before there is a session
         session = cls(agent, State.CALLING, credentials=credentials)
         session._contact_user = from_.uri.user
         agent.timers.arm(session, Timer.SETUP_LIMIT, now + agent.config.setup_limit_s)
-        session._send_invite(request, next_hop, now)
+        session._hops = hops
+        session._send_invite(request, first_hop, now)
         return session
 
     # -- what the application asks -----------------------------------------------------------------------------------
@@ -191,6 +212,8 @@ class InviteSession:
     def hang_up(self, now: float, *, reason: str) -> None:
         """End the session the way its state asks for; nothing when it ends already."""
         self._refusal = _Refusal(480)
+        if self.state is State.ESTABLISHED:
+            self.referrals.leave(now)
         self._feed(Input.HANG_UP, now, reason=reason)
 
     def answer_offer(self, sdp: SessionDescription, now: float) -> None:
@@ -221,7 +244,7 @@ class InviteSession:
     def on_request(self, request: Request, source: Address, destination: Address, now: float) -> None:
         """Take a request in the dialog: not ACK, not CANCEL."""
         dialog = self._dialog_with(request.from_.tag or "")
-        if dialog is None or (self._agent.is_crowded and request.method in ("INFO", "OPTIONS")):
+        if dialog is None or (self._agent.is_crowded and request.method not in ("BYE", "INVITE")):
             self._agent.send(self._agent.response(request, 481 if dialog is None else 503).serialize(), destination)
             return
         in_order = dialog.accept(request, source)
@@ -229,7 +252,8 @@ class InviteSession:
             transaction = self._agent.layer.serve_invite(request, destination, self)
             self._on_reinvite(transaction, in_order=in_order, now=now)
             return
-        respond = self._agent.layer.serve(request, destination).respond
+        server = self._agent.layer.serve(request, destination)
+        respond = server.respond
         if not in_order:
             respond(self._agent.response(request, 500), now)
         elif request.method == "BYE":
@@ -239,10 +263,14 @@ class InviteSession:
             self._feed(Input.BYE, now, reason=request.headers.get("Reason") or "")
         elif request.method == "INFO":
             respond(self._on_info(request), now)
+        elif request.method in ("REFER", "NOTIFY", "SUBSCRIBE"):
+            self.referrals.receive(server, now)
         else:
-            respond(self._agent.response(request, 200, headers=(("Allow", ", ".join(self._agent.config.allow)),)), now)
+            respond(self._agent.response(request, 200, headers=capabilities(self._agent.config.allow)), now)
 
     def _on_info(self, request: Request) -> Response:
+        if "Info-Package" in request.headers:  # we asked for none (RFC 6086 §4.2.2)
+            return self._agent.response(request, 469, headers=(("Recv-Info", ""),))
         if not request.body:
             return self._agent.response(request, 200)  # RFC 2976 §2.2: some peers keep a session alive so
         content_type = request.content_type or ""
@@ -285,6 +313,10 @@ class InviteSession:
         self._theirs = description_or_none(ack) if description_or_none(invite) is None else None
         self._reinvite.acknowledged()
         self._feed(Input.ACK, now)
+        if self.state is State.ESTABLISHED and self._replaces is not None:
+            replaced, self._replaces = self._agent.sessions.get(self._replaces), None
+            if replaced is not None:
+                replaced.hang_up(now, reason="Replaced")
 
     def _on_no_ack(self, now: float) -> None:
         self._feed(Input.NO_ACK, now)
@@ -316,7 +348,8 @@ class InviteSession:
         """Learn that a request of ours got no final response."""
         method = transaction.request.method
         if method == "INVITE" and transaction is self._client:
-            self._feed(Input.NO_RESPONSE if failure is Failure.TIMEOUT else Input.UNREACHABLE, now)
+            if not self._fail_over(None, now):
+                self._feed(Input.NO_RESPONSE if failure is Failure.TIMEOUT else Input.UNREACHABLE, now)
         elif method == "BYE":
             self._feed(Input.BYE_DONE, now)
         elif method == "INFO":
@@ -324,6 +357,9 @@ class InviteSession:
 
     def _on_invite_response(self, response: Response, now: float) -> None:
         if response.status >= 300:
+            if self._fail_over(response, now):
+                return
+            self._response = response
             answerable = (self.state, Input.CHALLENGE) in TABLE and self._authentication.accept(response)
             event = Input.CHALLENGE if answerable else Input.FAILURE
             self._feed(event, now, status=response.status, reason=response.reason)
@@ -368,6 +404,10 @@ class InviteSession:
                 self._feed(Input.SETUP_LIMIT, now)
             case Timer.CANCEL_LIMIT:
                 self._feed(Input.CANCEL_LIMIT, now)
+            case Timer.TRY_LIMIT:
+                if self.state is State.CALLING and self._client is not None:
+                    self._client.user = Straggler(self._agent, self._forks)
+                    self._fail_over(None, now)
             case _:
                 raise AssertionError(timer)
 
@@ -407,6 +447,8 @@ class InviteSession:
                 agent.emit(SessionConfirmed(session=self.id, answer=self._theirs))
             case Action.INVITE:
                 self._repeat_invite(now)
+            case Action.NEXT_HOP:
+                self._try_next_hop(now)
             case Action.ACK:
                 self._establish()
             case Action.CANCEL:
@@ -437,6 +479,7 @@ class InviteSession:
         """Leave every map and say so: the session's last act."""
         agent = self._agent
         self._reinvite.end(now)
+        self.referrals.end(now)
         self._acceptance.stop()
         agent.timers.disarm_all(self)
         self._forks.drop()
@@ -450,6 +493,7 @@ class InviteSession:
                 cause=self._cause or EndCause.TIMEOUT,
                 status=self._end_status,
                 reason=self._end_reason,
+                contacts=redirection(self._response, self._end_status),
             )
         )
 
@@ -476,9 +520,16 @@ class InviteSession:
         self._acceptance.send(transaction, response, now)
 
     def _send(
-        self, method: str, now: float, *, headers: _HeaderPairs = (), body: bytes = b"", again: bool = False
-    ) -> None:
-        """Send a request in the dialog; ``again`` with the answer to a challenge."""
+        self,
+        method: str,
+        now: float,
+        *,
+        headers: _HeaderPairs = (),
+        body: bytes = b"",
+        again: bool = False,
+        user: ClientUser | None = None,
+    ) -> ClientTransaction:
+        """Send a request in the dialog; ``again`` with the answer to a challenge. ``user`` hears of the response."""
         assert self._dialog is not None
         request = self._dialog.request(method)
         destination = self._dialog.destination
@@ -489,10 +540,31 @@ class InviteSession:
         if not again:
             self._authentication.begin()
         self._authentication.apply(request)
-        self._agent.layer.request(request, destination, self, now)
+        return self._agent.layer.request(request, destination, user or self, now)
 
     def _send_invite(self, request: Request, destination: Address, now: float) -> None:
         self._client = self._agent.layer.request(request, destination, self, now)
+        self._agent.timers.disarm(self, Timer.TRY_LIMIT)
+        if self._hops.waiting and self._hops.try_limit_s is not None:
+            self._agent.timers.arm(self, Timer.TRY_LIMIT, now + self._hops.try_limit_s)
+
+    def _fail_over(self, response: Response | None, now: float) -> bool:
+        """Whether the INVITE goes on to another next hop after this response, or after none (RFC 3263 §4.3)."""
+        if self._hops.leave(response) and self._feed(Input.NEXT_HOP, now):
+            return True
+        last = self._hops.unavailable
+        if response is not None or last is None:
+            return False
+        # §16.7 step 6: one that answered says more than one that did not.
+        return self._feed(Input.FAILURE, now, status=last.status, reason=last.reason)
+
+    def _try_next_hop(self, now: float) -> None:
+        assert self._client is not None
+        self._forks.drop()
+        self._authentication.begin()
+        destination = self._hops.waiting.pop(0)
+        request = failed_over(self._agent, self._client.request, destination, contact_user=self._contact_user)
+        self._send_invite(request, destination, now)
 
     def _repeat_invite(self, now: float) -> None:
         """Send the INVITE again with credentials: same Call-ID and From tag, next CSeq (§22.2)."""

@@ -52,6 +52,7 @@ class Input(StrEnum):
     CANCEL = "CANCEL"
     PROVISIONAL = "1xx"
     CHALLENGE = "401 or 407 that we can answer"
+    NEXT_HOP = "no answer or 503, and another next hop is left"
     SUCCESS = "2xx"
     FAILURE = "300-699"
     NO_RESPONSE = "no response"
@@ -72,6 +73,7 @@ class Action(StrEnum):
     TELL_CANCEL = "tell that the peer cancelled"
     CONFIRM = "tell that the ACK came"
     INVITE = "send INVITE"
+    NEXT_HOP = "send INVITE to the next hop that is left"
     ACK = "send ACK"
     CANCEL = "send CANCEL"
     BYE = "send BYE"
@@ -108,6 +110,7 @@ TABLE: Mapping[tuple[State, Input], Step] = MappingProxyType(
         # We call.
         (State.CALLING, Input.PROVISIONAL): Step(State.PROCEEDING, (Action.TELL_RINGING,)),
         (State.CALLING, Input.CHALLENGE): Step(State.CALLING, (Action.INVITE,)),
+        (State.CALLING, Input.NEXT_HOP): Step(State.CALLING, (Action.NEXT_HOP,)),
         (State.CALLING, Input.SUCCESS): Step(State.ESTABLISHED, (Action.ACK, Action.TELL_ANSWERED)),
         (State.CALLING, Input.FAILURE): Step(State.ENDED, (), EndCause.REJECTED),
         (State.CALLING, Input.NO_RESPONSE): Step(State.ENDED, (), EndCause.TIMEOUT),
@@ -116,6 +119,7 @@ TABLE: Mapping[tuple[State, Input], Step] = MappingProxyType(
         (State.CALLING, Input.SETUP_LIMIT): Step(State.CANCEL_PENDING, (), EndCause.TIMEOUT),
         (State.PROCEEDING, Input.PROVISIONAL): Step(State.PROCEEDING, (Action.TELL_RINGING,)),
         (State.PROCEEDING, Input.CHALLENGE): Step(State.CALLING, (Action.INVITE,)),
+        (State.PROCEEDING, Input.NEXT_HOP): Step(State.CALLING, (Action.NEXT_HOP,)),
         (State.PROCEEDING, Input.SUCCESS): Step(State.ESTABLISHED, (Action.ACK, Action.TELL_ANSWERED)),
         (State.PROCEEDING, Input.FAILURE): Step(State.ENDED, (), EndCause.REJECTED),
         (State.PROCEEDING, Input.HANG_UP): Step(State.CANCELLING, (Action.CANCEL,), EndCause.CANCELLED),
@@ -145,8 +149,8 @@ _WE_CALL = (State.CALLING, State.PROCEEDING, State.CANCEL_PENDING, State.CANCELL
 _WE_ARE_CALLED = (State.INCOMING, State.ANSWERED, State.HANGING_UP)
 _AFTER_SETUP = (State.ESTABLISHED, State.ENDING, State.ENDED)
 _RESPONSES_TO_INVITE = (
-    Input.PROVISIONAL, Input.CHALLENGE, Input.SUCCESS, Input.FAILURE, Input.NO_RESPONSE, Input.UNREACHABLE,
-    Input.CANCEL_LIMIT,
+    Input.PROVISIONAL, Input.CHALLENGE, Input.NEXT_HOP, Input.SUCCESS, Input.FAILURE, Input.NO_RESPONSE,
+    Input.UNREACHABLE, Input.CANCEL_LIMIT,
 )  # fmt: skip
 
 IGNORED: frozenset[tuple[State, Input]] = frozenset(
@@ -166,10 +170,11 @@ IGNORED: frozenset[tuple[State, Input]] = frozenset(
         (State.HANGING_UP, Input.HANG_UP),
         *((state, Input.HANG_UP) for state in (State.CANCEL_PENDING, State.CANCELLING, State.ENDING, State.ENDED)),
         *((state, Input.SETUP_LIMIT) for state in (State.CANCEL_PENDING, State.CANCELLING, *_AFTER_SETUP)),
-        # Once a provisional came, timer B does not run; and who hangs up does not answer challenges.
+        # Once a provisional came, timer B does not run; and who hangs up neither answers challenges nor tries further.
         *((state, event) for state in (State.PROCEEDING, State.CANCELLING)
           for event in (Input.NO_RESPONSE, Input.UNREACHABLE)),
-        *((state, Input.CHALLENGE) for state in (State.CANCEL_PENDING, State.CANCELLING)),
+        *((state, event) for state in (State.CANCEL_PENDING, State.CANCELLING)
+          for event in (Input.CHALLENGE, Input.NEXT_HOP)),
         *((state, Input.CANCEL_LIMIT) for state in (State.CALLING, State.PROCEEDING, State.CANCEL_PENDING)),
         (State.CANCELLING, Input.PROVISIONAL),
         # Requests of ours in a dialog begin with ESTABLISHED; later answers to them change nothing.

@@ -37,6 +37,8 @@ class Timer(StrEnum):
     PROGRESS = "progress"  # §13.3.1.1: a provisional every minute keeps proxies from giving up
     SETUP_LIMIT = "setup-limit"  # ours: how long a session may stay unanswered
     CANCEL_LIMIT = "cancel-limit"  # §9.1: no final response for 64*T1 after CANCEL
+    TRY_LIMIT = "try-limit"  # RFC 3263 §4.3: how long a silent next hop is tried when another one is left
+    SUBSCRIPTION = "subscription"  # RFC 3515: how long a REFER may stay undecided, and how long it is reported on
     REFRESH = "refresh"  # §10.2.4: a binding is renewed before it expires
     RETRY = "retry"  # ours: after a failed registration
 

@@ -11,13 +11,15 @@ import hashlib
 from collections.abc import Iterable
 
 from sip.address import Address
-from sip.agent import UserAgent
+from sip.agent import SUPPORTED, UserAgent
 from sip.bodies import ACCEPTED_TYPES, session_description
+from sip.capabilities import capabilities
 from sip.dialog import dialog_id_of_request
 from sip.errors import ParseError, RemoteProtocolError
-from sip.info import supported_content_types
 from sip.invite import InviteSession
 from sip.message import Request
+from sip.refer import ALLOW_EVENTS
+from sip.replaces import find_replaced
 from sip.routing import response_destination, stamp_source
 
 __all__ = ("RequestHandler",)
@@ -55,9 +57,10 @@ class RequestHandler:
             self.refuse(request, destination, 416)  # §8.2.2.1
         elif request.to.tag is None and agent.layer.is_merged(request):
             self.refuse(request, destination, 482)  # §8.2.2.2
-        elif required := request.headers.get_all("Require"):
-            # No extension is built in that a request could require. §8.2.2.3
-            self.refuse(request, destination, 420, headers=(("Unsupported", ", ".join(required)),))
+        elif unknown := [tag for tag in request.headers.get_all("Require") if tag.lower() not in SUPPORTED]:
+            self.refuse(request, destination, 420, headers=(("Unsupported", ", ".join(unknown)),))  # §8.2.2.3
+        elif request.method != "INVITE" and "Replaces" in request.headers:
+            self.refuse(request, destination, 400)  # RFC 3891 §3
         elif request.to.tag is not None:
             self._receive_in_dialog(request, source, destination, now)
         elif request.method == "INVITE":
@@ -65,7 +68,7 @@ class RequestHandler:
         elif request.method == "OPTIONS":
             self._answer_options(request, destination)
         else:
-            self.refuse(request, destination, 481)  # BYE and INFO live in dialogs only (§15.1.2, RFC 6086 §4.2.2)
+            self._refuse_outside(request, destination)
 
     def refuse(
         self, request: Request, destination: Address, status: int, *, headers: Iterable[tuple[str, str]] = _NO_HEADERS
@@ -121,8 +124,10 @@ class RequestHandler:
     def _receive_invite(self, request: Request, source: Address, destination: Address, now: float) -> None:
         try:
             offer = session_description(request)
+            replaces = find_replaced(request, self._agent.dialogs)
         except RemoteProtocolError as error:
-            self.refuse(request, destination, error.status_hint, headers=self._accept)
+            headers = self._accept if error.status_hint == 415 else ()
+            self.refuse(request, destination, error.status_hint, headers=headers)
             return
         except ParseError as error:
             self.refuse(request, destination, error.status_hint)
@@ -130,15 +135,26 @@ class RequestHandler:
         if self._is_full:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
-        InviteSession.receive(self._agent, request, offer, source, destination, now)
+        InviteSession.receive(self._agent, request, offer, source, destination, now, replaces=replaces)
+
+    def _refuse_outside(self, request: Request, destination: Address) -> None:
+        """Refuse what belongs into a dialog and came without one."""
+        package = (request.headers.get("Event") or "").partition(";")[0].strip().lower()
+        if request.method in ("NOTIFY", "SUBSCRIBE") and package != "refer":
+            self.refuse(request, destination, 489, headers=ALLOW_EVENTS)  # RFC 6665 §4.1.3, §4.2.1.1
+        elif request.method in ("REFER", "SUBSCRIBE"):
+            # We make no calls for strangers, and only a REFER makes such a subscription (RFC 3515 §2.4.4).
+            self.refuse(request, destination, 403)
+        else:
+            # BYE, INFO and NOTIFY live in dialogs only (§15.1.2, RFC 6086 §4.2.2, RFC 6665 §4.1.3).
+            self.refuse(request, destination, 481)
 
     def _answer_options(self, request: Request, destination: Address) -> None:
         # §11.2: as an INVITE would be answered. Dispatchers probe with it.
         if self._is_full:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
-        accept = ", ".join((*ACCEPTED_TYPES, *supported_content_types))
-        headers = (*self._allow, ("Accept", accept), ("Accept-Encoding", "identity"))
+        headers = capabilities(self._agent.config.allow)
         response = self._agent.response(request, 200, to_tag=self._stateless_tag(request), headers=headers)
         self._agent.send(response.serialize(), destination)
 

@@ -100,6 +100,11 @@ class Uri:
                 return "" if value is None else unescape(value)
         return None
 
+    def header_values(self, name: str) -> tuple[str, ...]:
+        """Return the values of a header in the ``?`` part (§19.1.1), in any case, escapes undone."""
+        wanted = name.lower()
+        return tuple(unescape(value or "") for key, value in self.headers if unescape(key).lower() == wanted)
+
     def without_headers(self) -> Uri:
         """Return the URI without its ``?`` part, which a Request-URI must not have (§19.1.1)."""
         return replace(self, headers=()) if self.headers else self
