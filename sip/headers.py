@@ -61,8 +61,8 @@ _LISTS = (
     "Accept", "Accept-Contact", "Accept-Encoding", "Accept-Language", "Alert-Info", "Allow", "Allow-Events",
     "Call-Info", "Contact", "Content-Encoding", "Content-Language", "Diversion", "Error-Info", "History-Info",
     "In-Reply-To", "P-Asserted-Identity", "P-Associated-URI", "P-Preferred-Identity", "Path", "Proxy-Require",
-    "Reason", "Record-Route", "Reject-Contact", "Require", "Route", "Service-Route", "Supported", "Unsupported",
-    "User-to-User", "Via", "Warning",
+    "Reason", "Record-Route", "Reject-Contact", "Remote-Party-ID", "Require", "Route", "Service-Route", "Supported",
+    "Unsupported", "User-to-User", "Via", "Warning",
 )  # fmt: skip
 _SINGLES = (
     "Authentication-Info", "Authorization", "CSeq", "Call-ID", "Content-Disposition", "Content-Length",

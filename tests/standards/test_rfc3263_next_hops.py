@@ -24,9 +24,9 @@ def calling(
     *,
     try_limit_s: float | None = None,
     credentials: Credentials | None = None,
-    **config: object,
+    listeners: tuple[Listener, ...] = (Listener(id=1, host=BOB.host, port=BOB.port),),
 ) -> tuple[Solo, SessionId]:
-    solo = Solo.at(**config)
+    solo = Solo.at(listeners=listeners)
     session = solo.endpoint.invite(
         Uri(user="agent", host="trunk.example"),
         next_hop=next_hop,
