@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable
 
 from sip.address import Address
-from sip.agent import UserAgent
+from sip.agent import SUPPORTED, UserAgent
 from sip.bodies import ACCEPTED_TYPES, session_description
 from sip.dialog import dialog_id_of_request
 from sip.errors import ParseError, RemoteProtocolError
@@ -19,6 +19,7 @@ from sip.info import supported_content_types
 from sip.invite import InviteSession
 from sip.message import Request
 from sip.routing import response_destination, stamp_source
+from sip.session_timer import is_too_brief
 
 __all__ = ("RequestHandler",)
 
@@ -55,9 +56,8 @@ class RequestHandler:
             self.refuse(request, destination, 416)  # §8.2.2.1
         elif request.to.tag is None and agent.layer.is_merged(request):
             self.refuse(request, destination, 482)  # §8.2.2.2
-        elif required := request.headers.get_all("Require"):
-            # No extension is built in that a request could require. §8.2.2.3
-            self.refuse(request, destination, 420, headers=(("Unsupported", ", ".join(required)),))
+        elif unknown := [tag for tag in request.headers.get_all("Require") if tag.lower() not in SUPPORTED]:
+            self.refuse(request, destination, 420, headers=(("Unsupported", ", ".join(unknown)),))  # §8.2.2.3
         elif request.to.tag is not None:
             self._receive_in_dialog(request, source, destination, now)
         elif request.method == "INVITE":
@@ -65,7 +65,9 @@ class RequestHandler:
         elif request.method == "OPTIONS":
             self._answer_options(request, destination)
         else:
-            self.refuse(request, destination, 481)  # BYE and INFO live in dialogs only (§15.1.2, RFC 6086 §4.2.2)
+            self.refuse(
+                request, destination, 481
+            )  # BYE, INFO, UPDATE and PRACK live in dialogs only (§15.1.2, RFC 6086 §4.2.2)
 
     def refuse(
         self, request: Request, destination: Address, status: int, *, headers: Iterable[tuple[str, str]] = _NO_HEADERS
@@ -127,6 +129,9 @@ class RequestHandler:
         except ParseError as error:
             self.refuse(request, destination, error.status_hint)
             return
+        if is_too_brief(request, self._agent.config):
+            self.refuse(request, destination, 422, headers=(("Min-SE", str(self._agent.config.min_se_s)),))
+            return
         if self._is_full:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
@@ -138,7 +143,12 @@ class RequestHandler:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
         accept = ", ".join((*ACCEPTED_TYPES, *supported_content_types))
-        headers = (*self._allow, ("Accept", accept), ("Accept-Encoding", "identity"))
+        headers = (
+            *self._allow,
+            ("Accept", accept),
+            ("Accept-Encoding", "identity"),
+            ("Supported", ", ".join(SUPPORTED)),
+        )
         response = self._agent.response(request, 200, to_tag=self._stateless_tag(request), headers=headers)
         self._agent.send(response.serialize(), destination)
 
