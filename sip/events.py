@@ -24,7 +24,9 @@ __all__ = (
     "InfoDigitReceived",
     "InfoReceived",
     "InviteReceived",
+    "OfferAnswered",
     "OfferReceived",
+    "OfferRefused",
     "OfferRequested",
     "ReferProgress",
     "ReferReceived",
@@ -138,7 +140,10 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferReceived:
-    """A re-INVITE with an offer: ``answer_offer`` or ``refuse_offer``."""
+    """An offer in a re-INVITE, an UPDATE or a PRACK: ``answer_offer`` or ``refuse_offer``.
+
+    By UPDATE and PRACK it can come before the call is answered, once our reliable 183 has described our media.
+    """
 
     session: SessionId
     offer: SessionDescription
@@ -149,6 +154,26 @@ class OfferRequested:
     """A re-INVITE without an offer: ``answer_offer`` with one of ours; the answer comes in ``SessionConfirmed``."""
 
     session: SessionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAnswered:
+    """The peer answered an offer of ours: that of ``offer``, or that of a reliable 183 to an INVITE without one.
+
+    It comes without being asked for too, when a peer's answer to a session refresh differs from its last.
+    """
+
+    session: SessionId
+    answer: SessionDescription | None
+    "None when the peer sent none that could be read: hang up."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRefused:
+    """The peer did not take the offer of ``offer``; the session goes on as it was (RFC 3261 §14.1)."""
+
+    session: SessionId
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +244,9 @@ Event = (
     | SessionConfirmed
     | SessionCancelled
     | SessionEnded
+    | OfferAnswered
     | OfferReceived
+    | OfferRefused
     | OfferRequested
     | InfoDigitReceived
     | InfoReceived
