@@ -341,7 +341,9 @@ class Referrals:
         try:
             if len(lines) != 1:
                 raise ParseError("not exactly one", where="Refer-To", section="RFC 3515 §2.4.1")
-            refer_to = NameAddr.parse(lines[0])
+            # A URI with headers must stand in brackets (RFC 3261 §20). It is alone here, so without them it is clear.
+            bare = "?" in lines[0] and "<" not in lines[0]
+            refer_to = NameAddr.parse(f"<{lines[0]}>" if bare else lines[0])
             replaces = _replaces_of(refer_to.uri)
         except ParseError:
             self._answer(transaction, 400, now)

@@ -116,6 +116,13 @@ def test_the_call_to_replace_comes_out_of_the_uri() -> None:
     assert str(event.replaces) == "12345@192.0.2.7;to-tag=12345;from-tag=5FFE-3994"
 
 
+def test_brackets_that_were_forgotten_are_not_missed() -> None:
+    event = referred(f"Refer-To: {AGENT};user=phone?Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3")[3]
+    assert event.refer_to.uri.param("user") == "phone"
+    assert event.replaces is not None
+    assert event.replaces.dialog_id == ("1", "2", "3")
+
+
 def test_acceptance_is_202_and_a_notify_at_once() -> None:
     solo, caller, session, event = referred()
     before = len(solo.sent)
@@ -200,6 +207,7 @@ def test_what_the_state_forbids_is_a_local_error() -> None:
     [
         ("Subject: nobody", 400),
         (f"Refer-To: <{AGENT}>\nRefer-To: <{AGENT}>", 400),
+        (f"Refer-To: <{AGENT}>, <{AGENT}>", 400),
         ("Refer-To: <sip:>", 400),
         (f"Refer-To: <{AGENT}?Replaces=1%3Bto-tag%3D2>", 400),
         ("Refer-To: <isbn:2983792873>", 416),
