@@ -59,9 +59,9 @@ def is_too_brief(request: Request, config: EndpointConfig) -> bool:
     return wanted is not None and wanted[0] < config.min_se_s and lists(request, "Supported", "timer")
 
 
-def _min_se(message: Request | Response) -> int:
+def _min_se(message: Request | Response) -> int | None:
     match = _DELTA.fullmatch(message.headers.get("Min-SE") or "")
-    return MIN_SE_S if match is None else int(match.group(1))
+    return None if match is None else int(match.group(1))
 
 
 class SessionTimer:
@@ -94,7 +94,7 @@ class SessionTimer:
     def raised(self, response: Response) -> bool:
         """Take a 422; whether the request is worth sending again with the interval it asks for (§7.3)."""
         wanted = _min_se(response)
-        if "Min-SE" not in response.headers or not self._min_se_s <= wanted <= MAX_SE_S or self._rounds >= MAX_ROUNDS:
+        if wanted is None or not self._min_se_s <= wanted <= MAX_SE_S or self._rounds >= MAX_ROUNDS:
             return False
         self._rounds += 1
         self._min_se_s = wanted
@@ -118,11 +118,11 @@ class SessionTimer:
             if not knows_timers or not ours_s:
                 self._set(Refresher.NOBODY, self.interval_s, now)
                 return
-            wanted = (max(ours_s, _min_se(request)), None)
+            wanted = (max(ours_s, _min_se(request) or MIN_SE_S), None)
         interval_s, refresher = wanted
         if ours_s:
             # It may be made shorter, never below what either side calls the least.
-            interval_s = min(interval_s, max(ours_s, _min_se(request)))
+            interval_s = min(interval_s, max(ours_s, _min_se(request) or MIN_SE_S))
         # Table 2: a peer that knows no timers cannot refresh; one that does, and called, does so unless it says no.
         we_refresh = refresher == "uas" or not knows_timers
         response.headers.set("Session-Expires", f"{interval_s};refresher={'uas' if we_refresh else 'uac'}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sip.credentials import Credentials
 from sip.events import InviteReceived, SessionAnswered, SessionConfirmed, SessionId
 from sip.message import Request, Response
+from sip.offer_answer import make_offer
 from sip.sdp import SessionDescription
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import ALICE, BOB, Solo, answer_of, capabilities, offer_of
@@ -16,8 +17,6 @@ OUR_ANSWER = answer_of(BOB, offer_of(ALICE))
 
 def new_offer(version: int = 2) -> SessionDescription:
     """An offer of ours that differs from the first."""
-    from sip.offer_answer import make_offer
-
     return make_offer(capabilities(BOB, session_version=version, direction="sendonly"))
 
 
