@@ -77,6 +77,10 @@ class InviteReceived:
     offer: SessionDescription | None
     "None: the peer wants our offer in the 200 and brings its answer in the ACK (RFC 3261 §13.2.1)."
     headers: Headers = field(repr=False)
+    admitted_by: str = ""
+    "Rule of the gate that let the call in, and the user who proved who it is: ``pbx``, ``phones:frontdesk``."
+    is_trusted: bool = False
+    "Whether the peer's P-Asserted-Identity is to be believed (RFC 3325 §5)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from sip.events import (
     SessionEnded,
     SessionRinging,
 )
+from sip.gate import ADMIT, Admission
 from sip.grammar import quote
 from sip.headers import Headers
 from sip.info import parse_dtmf_info, supported_content_types
@@ -113,6 +114,8 @@ class InviteSession:
         source: Address,
         destination: Address,
         now: float,
+        *,
+        admission: Admission = ADMIT,
     ) -> InviteSession:
         """Begin the session of an INVITE that came in: 100 goes out at once, ``InviteReceived`` to the application."""
         session = cls(agent, State.INCOMING)
@@ -133,6 +136,8 @@ class InviteSession:
                 call_id=request.call_id,
                 offer=offer,
                 headers=request.headers.copy(),
+                admitted_by=str(admission),
+                is_trusted=admission.is_trusted,
             )
         )
         return session
