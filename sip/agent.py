@@ -72,7 +72,7 @@ class Statistics:
     refusals: int = 0
     "Requests that were refused without state."
     shed: int = 0
-    "Of these, calls that were refused because there was no time for them."
+    "New calls for which there was no time: refused, or of strangers over UDP and left without an answer."
     retransmissions_in: int = 0
     retransmissions_out: int = 0
     transactions: int = 0

@@ -24,7 +24,7 @@ from sip.headers import Via
 from sip.message import REASON_PHRASES
 from sip.routing import response_destination
 
-__all__ = ("OverloadController", "quick_refusal")
+__all__ = ("MAX_HEAD", "OverloadController", "quick_refusal")
 
 SMOOTHING_S = 0.1
 "Time constant of the mean: an overload is noticed within about this time, a pause of one collection is not."

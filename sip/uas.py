@@ -19,7 +19,7 @@ from sip.gate import ADMIT, Admission, Gate, Refusal
 from sip.info import supported_content_types
 from sip.invite import InviteSession
 from sip.message import Request
-from sip.overload import quick_refusal
+from sip.overload import MAX_HEAD, quick_refusal
 from sip.routing import response_destination, stamp_source
 
 __all__ = ("RequestHandler",)
@@ -90,17 +90,24 @@ class RequestHandler:
         self.refuse(request, response_destination(request.via, source), error.status_hint)
 
     def refuse_unread(self, data: bytes, source: Address) -> bool:
-        """Refuse an INVITE for want of time, before it is parsed; False when that takes a closer look."""
+        """Refuse an INVITE for want of time, before it is parsed; False when that takes a closer look.
+
+        Over UDP a stranger without credentials is not even asked for them: the INVITE comes again (timer A).
+        """
         agent = self._agent
-        if not data.startswith(b"INVITE ") or (self._gate is not None and not self._gate.is_open(source)):
+        if not data.startswith(b"INVITE "):
+            return False
+        is_stranger = self._gate is not None and not self._gate.is_open(source)
+        if is_stranger and (source.transport.is_reliable or b"authorization" in data[:MAX_HEAD].lower()):
             return False
         headers = (*self._retry_after, ("Server", agent.config.user_agent))
         refusal = quick_refusal(data, source, is_known=agent.layer.has_invite, secret=self._secret, headers=headers)
         if refusal is None:
             return False
-        agent.statistics.refusals += 1
         agent.statistics.shed += 1
-        agent.send(*refusal)
+        if not is_stranger:
+            agent.statistics.refusals += 1
+            agent.send(*refusal)
         return True
 
     def _admit(self, request: Request, source: Address, destination: Address, now: float) -> Admission | None:

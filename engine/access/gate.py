@@ -220,7 +220,9 @@ class Access:
     def judge_malformed(self, source: Address, now: float) -> bool:
         """Count a malformed message; return whether ``source`` may be told (``sip.gate.Gate``)."""
         seen = self._look_up(source.host, source.listener)
-        self._note(Evidence.MALFORMED, seen, source, now)
+        # Nobody whom we called is to be shut out for bad answers.
+        if source.host not in self._expected and not (source.flow and not source.listener):
+            self._note(Evidence.MALFORMED, seen, source, now)
         return seen.is_open and not self._is_shut_out(seen, source, now)
 
     def _apply(self, rule: _Rule, request: Request, seen: _Seen, source: Address, now: float) -> Verdict:

@@ -444,6 +444,16 @@ def test_a_malformed_message_is_answered_to_open_sources_only() -> None:
     assert not access.judge_malformed(PHONE, 1.0)
 
 
+def test_whom_we_called_is_not_banned_for_bad_answers() -> None:
+    access = access_of(PHONES)
+    access.expect(PHONE.host)
+    ours = OTHER._replace(listener=0, flow=3, transport=Transport.TCP)
+    for number in range(50):
+        access.judge_malformed(PHONE, 1000.0 + number)
+        access.judge_malformed(ours, 1000.0 + number)
+    assert access.bans(1050.0) == ()
+
+
 # -- what is said about it -----------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sip.address import Address
+from sip.address import Address, Transport
 from sip.errors import LocalProtocolError
 from sip.events import InviteReceived
-from sip.gate import ADMIT, DROP, Verdict
+from sip.gate import ADMIT, Refusal, Verdict
 from sip.message import Request, Response
 from sip.overload import OverloadController, quick_refusal
 from sip.parser import parse_message
@@ -145,11 +145,11 @@ def test_a_second_later_calls_are_taken_again() -> None:
     assert solo.take(InviteReceived)
 
 
-class ShutGate:
-    """Lets nobody in."""
+class AskingGate:
+    """Knows Alice by her address, and asks everybody else for a password."""
 
     def judge(self, request: Request, source: Address, now: float) -> Verdict:
-        return ADMIT if self.is_open(source) else DROP
+        return ADMIT if self.is_open(source) or "Authorization" in request.headers else Refusal(401)
 
     def judge_malformed(self, source: Address, now: float) -> bool:
         return self.is_open(source)
@@ -158,13 +158,21 @@ class ShutGate:
         return source == ALICE
 
 
-def test_a_stranger_is_not_told_that_there_is_an_overload() -> None:
+@pytest.mark.parametrize(
+    ("source", "headers", "statuses"),
+    [
+        (ALICE, "", [503]),
+        (FAR, "", []),  # no time to ask: the INVITE comes again
+        (FAR, "aUTHORIZATION: Digest x", [503]),
+        (FAR._replace(transport=Transport.TLS, flow=1), "", [401]),  # it would not come again
+    ],
+)
+def test_a_stranger_is_not_told_that_there_is_an_overload(source: Address, headers: str, statuses: list[int]) -> None:
     endpoint = make_endpoint(BOB)
-    solo = late(Solo(type(endpoint)(endpoint._agent.config, entropy=entropy_of("late"), gate=ShutGate())))
-    assert solo.receive(Caller().invite(), FAR) == []
-    (answer,) = solo.receive(Caller().invite(), ALICE)
-    assert isinstance(answer, Response)
-    assert answer.status == 503
+    solo = late(Solo(type(endpoint)(endpoint._agent.config, entropy=entropy_of("late"), gate=AskingGate())))
+    answers = solo.receive(Caller().invite(headers=headers), source)
+    assert [answer.status for answer in answers if isinstance(answer, Response)] == statuses
+    solo.assert_nothing_left()
 
 
 @pytest.mark.parametrize("target_s", [0.0, -1.0, 10.0, float("nan")])
