@@ -16,9 +16,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dsp.profile import PROFILES
+from engine.access_config import NAME, AccessRuleConfig, BanConfig, UserConfig, checked_networks
+from engine.access_config import Table as _Table
 from engine.errors import ConfigError
 from sip.crypto_attribute import DEFAULT_SUITES, SUITES
 from sip.payload_types import CODECS
@@ -52,11 +54,6 @@ STEPS = Literal[
     "payment-failed",
     "payment-canceled",
 ]
-NAME = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def secret_from_environment(variable: str, key: str) -> str:
@@ -92,7 +89,7 @@ def _listed(key: str, value: tuple[str, ...], known: tuple[str, ...]) -> tuple[s
 
 
 class SipConfig(_Table):
-    """Where SIP is spoken."""
+    """Where SIP is spoken, and by whom."""
 
     listen: str = "127.0.0.1:5060"
     "Address and UDP port."
@@ -102,6 +99,12 @@ class SipConfig(_Table):
     "Address that peers shall use to reach this engine when it is not the one in `listen` (NAT, containers)."
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     "Networks that may send SIP here; every other source is dropped unanswered. Registrars are always allowed."
+    access: tuple[AccessRuleConfig, ...] = ()
+    "Rules, asked before `allow`; with any here the loopback networks are open only when `allow` is written out."
+    users: dict[NAME, UserConfig] = Field(default_factory=dict, alias="user")
+    realm: str = Field(default="paytone", pattern=r'^[^"\\\x00-\x1f\x7f]{1,128}$')
+    "What is named to users who are asked for their password."
+    ban: BanConfig = BanConfig()
     max_calls: int = Field(default=1000, ge=1, le=20_000)
 
     @field_validator("listen")
@@ -113,9 +116,7 @@ class SipConfig(_Table):
     @field_validator("allow")
     @classmethod
     def _allow(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            ipaddress.ip_network(network, strict=False)
-        return value
+        return checked_networks(value)
 
     @field_validator("advertise")
     @classmethod
@@ -130,6 +131,24 @@ class SipConfig(_Table):
         if ipaddress.ip_address(host).is_unspecified and not self.advertise:
             raise ValueError("listening on every address needs advertise: the one that peers shall use")
         return self
+
+    @model_validator(mode="after")
+    def _rules(self) -> SipConfig:
+        names = [rule.name for rule in self.access]
+        if len(set(names)) != len(names):
+            raise ValueError("two access rules have the same name")
+        for rule in self.access:
+            known = ", ".join(sorted(self.users)) or "none"
+            if rule.require == "digest" and (not self.users or not set(rule.users) <= set(self.users)):
+                raise ValueError(
+                    f"access rule {rule.name} asks for users that have no [sip.user.NAME] (known: {known})"
+                )
+        return self
+
+    @property
+    def open_networks(self) -> tuple[str, ...]:
+        """The networks of `allow`; with access rules only when they are written out."""
+        return self.allow if not self.access or "allow" in self.model_fields_set else ()
 
     @property
     def address(self) -> tuple[str, int]:

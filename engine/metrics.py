@@ -5,6 +5,9 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 __all__ = (
+    "ACCESS_FAILURES",
+    "ACCESS_VERDICTS",
+    "BANS",
     "CALLS",
     "CALLS_ACTIVE",
     "CALLS_REFUSED",
@@ -29,6 +32,18 @@ PAYMENTS = Counter(
 )
 DIGITS = Counter("paytone_digits_total", "Keys heard, by source.", ["source"], registry=REGISTRY)
 DATAGRAMS_DROPPED = Counter("paytone_sip_dropped_total", "SIP datagrams from sources not allowed.", registry=REGISTRY)
+ACCESS_VERDICTS = Counter(
+    "paytone_sip_access_total",
+    "Requests of strangers, by the access rule that decided and its verdict.",
+    ["rule", "verdict"],
+    registry=REGISTRY,
+)
+ACCESS_FAILURES = Counter(
+    "paytone_sip_access_failures_total", "What is held against sources, by kind.", ["kind"], registry=REGISTRY
+)
+BANS = Counter(
+    "paytone_sip_bans_total", "Bans of sources, by whether their address was proven.", ["proof"], registry=REGISTRY
+)
 LATE_TICKS = Gauge("paytone_media_late_ticks", "Ticks of the media threads that came late.", registry=REGISTRY)
 MEDIA_PACKETS = Counter(
     "paytone_media_packets_total",

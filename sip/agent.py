@@ -11,6 +11,7 @@ from sip.address import Address, Listener, Transport, choose_listener
 from sip.errors import LocalProtocolError
 from sip.events import Event, SessionId
 from sip.message import Request, Response
+from sip.overload import OverloadController
 from sip.timers import TimerQueue, TimerValues
 from sip.transaction.layer import TransactionLayer
 from sip.uri import Uri
@@ -50,6 +51,8 @@ class EndpointConfig:
     allow: tuple[str, ...] = ALLOW
     tcp_above: int | None = 1300
     "Octets above which a request goes by TCP instead of UDP (§18.1.1, the path's MTU being unknown); None: never."
+    target_delay_s: float = 0.02
+    "How long messages may wait for their turn, on average, before new calls are answered 503 (``sip.overload``)."
 
     session_expires_s: int | None = 1800
     "Interval of the session timer that we ask for (RFC 4028); None: we ask for none, and do what a peer asks."
@@ -80,6 +83,8 @@ class Statistics:
     "Responses without a transaction, ACKs without a session."
     refusals: int = 0
     "Requests that were refused without state."
+    shed: int = 0
+    "New calls for which there was no time: refused, or of strangers over UDP and left without an answer."
     retransmissions_in: int = 0
     retransmissions_out: int = 0
     transactions: int = 0
@@ -122,6 +127,7 @@ class UserAgent:
             tcp_above=config.tcp_above,
         )
         self.statistics = Statistics()
+        self.overload = OverloadController(target_s=config.target_delay_s, entropy=entropy)
         self.outgoing: list[tuple[bytes, Address]] = []
         self.events: deque[Event] = deque()
         self.sessions: dict[SessionId, InviteSession] = {}

@@ -19,6 +19,7 @@ __all__ = (
     "DigestAnswer",
     "authorization",
     "choose_challenge",
+    "hash_algorithm",
     "parse_authorization",
     "parse_challenge",
     "verify",
@@ -84,6 +85,12 @@ class DigestAnswer:
     qop: str | None = None
     nonce_count: int | None = None
     cnonce: str | None = field(default=None, repr=False)
+
+
+def hash_algorithm(algorithm: str) -> str | None:
+    """Return the hash that an algorithm rests on (``SHA-256`` of ``sha-256-sess``), None when we do not know it."""
+    base = _base(algorithm)
+    return base if base in _HASHES else None
 
 
 def parse_challenge(text: str) -> Challenge:

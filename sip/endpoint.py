@@ -17,6 +17,7 @@ from sip.agent import EndpointConfig, Statistics, Trace, TraceRecord, UserAgent
 from sip.credentials import Credentials
 from sip.errors import LocalProtocolError, ParseError
 from sip.events import Event, SessionId
+from sip.gate import Gate
 from sip.invite import InviteSession
 from sip.message import Request
 from sip.parser import is_keepalive, parse_message
@@ -36,12 +37,20 @@ MAX_TIMERS_AT_ONCE = 100_000
 class Endpoint:
     """A SIP user agent over UDP: sessions in both roles, registrations, OPTIONS.
 
-    ``entropy(n)`` returns n unpredictable octets. ``trace`` gets a ``TraceRecord`` for each datagram.
+    ``entropy(n)`` returns n unpredictable octets. ``trace`` gets a ``TraceRecord`` for each datagram. ``gate`` is asked
+    who may begin something here; without one everybody may.
     """
 
-    def __init__(self, config: EndpointConfig, *, entropy: Callable[[int], bytes], trace: Trace | None = None) -> None:
+    def __init__(
+        self,
+        config: EndpointConfig,
+        *,
+        entropy: Callable[[int], bytes],
+        trace: Trace | None = None,
+        gate: Gate | None = None,
+    ) -> None:
         self._agent = UserAgent(config, entropy=entropy, trace=trace)
-        self._requests = RequestHandler(self._agent)
+        self._requests = RequestHandler(self._agent, gate)
         self._registrations: dict[str, Registration] = {}
 
     # -- input and output ----------------------------------------------------------------------------------------------
@@ -54,12 +63,15 @@ class Endpoint:
             agent.statistics.keepalives += 1
             self._trace(b"", source, now, sent=False, size=len(data))
             return
+        if agent.overload.must_refuse(now) and self._requests.refuse_unread(data, source):
+            self._trace(data, source, now, sent=False, size=len(data))
+            return
         try:
             message = parse_message(data)
         except ParseError as error:
             agent.statistics.parse_errors += 1
             self._trace(b"", source, now, sent=False, size=len(data))
-            self._requests.refuse_malformed(error, source)
+            self._requests.refuse_malformed(error, source, now)
             return
         self._trace(data.lstrip(b"\r\n"), source, now, sent=False, size=len(data))
         if isinstance(message, Request):
@@ -67,6 +79,10 @@ class Endpoint:
         elif not agent.layer.receive_response(message, now):
             # §18.1.2: a response that matches nothing is dropped. This core sends no 2xx-bearing INVITE statelessly.
             agent.statistics.strays += 1
+
+    def observe_delay(self, seconds: float, now: float) -> None:
+        """Learn how long the message that is handed over next has waited since it arrived (``sip.overload``)."""
+        self._agent.overload.observe_delay(seconds, now)
 
     def transport_error(self, destination: Address, now: float) -> None:
         """Learn that what was sent to ``destination`` could not be: an ICMP error, or no connection."""

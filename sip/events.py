@@ -86,6 +86,10 @@ class InviteReceived:
     headers: Headers = field(repr=False)
     replaces: SessionId | None = None
     "The session whose place this one takes (RFC 3891): once this one is confirmed, the endpoint hangs that one up."
+    admitted_by: str = ""
+    "Rule of the gate that let the call in, and the user who proved who it is: ``pbx``, ``phones:frontdesk``."
+    is_trusted: bool = False
+    "Whether the peer's P-Asserted-Identity is to be believed (RFC 3325 §5)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,7 @@ from sip.events import (
 )
 from sip.failover import NextHops, Straggler, failed_over
 from sip.forks import build_invite
+from sip.gate import ADMIT, Admission
 from sip.grammar import quote
 from sip.info import parse_dtmf_info, supported_content_types
 from sip.invite_states import TABLE, WE_CALL, Action, Input, State
@@ -102,6 +103,7 @@ class InviteSession(Session):
         now: float,
         *,
         replaces: SessionId | None = None,
+        admission: Admission = ADMIT,
     ) -> InviteSession:
         """Begin the session of an INVITE that came in: 100 goes out at once, ``InviteReceived`` to the application."""
         session = cls(agent, State.INCOMING)
@@ -126,6 +128,8 @@ class InviteSession(Session):
                 offer=offer,
                 headers=request.headers.copy(),
                 replaces=replaces,
+                admitted_by=str(admission),
+                is_trusted=admission.is_trusted,
             )
         )
         return session

@@ -2,7 +2,7 @@
 
 Only an INVITE that may become a call, and requests in a dialog, get a transaction. Everything else is answered as a
 stateless UAS does (§8.2.7): a flood of OPTIONS, REGISTER or stray BYE leaves nothing behind. Responses go to the host
-that the request came from, and never to an ACK.
+that the request came from, and never to an ACK. Where there is a gate it is asked before any answer tells what is here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from sip.bodies import ACCEPTED_TYPES, session_description
 from sip.capabilities import capabilities
 from sip.dialog import dialog_id_of_request
 from sip.errors import ParseError, RemoteProtocolError
+from sip.gate import ADMIT, Admission, Gate, Refusal
 from sip.invite import InviteSession
 from sip.message import Request
+from sip.overload import MAX_HEAD, quick_refusal
 from sip.refer import ALLOW_EVENTS
 from sip.replaces import find_replaced
 from sip.routing import response_destination, stamp_source
@@ -25,8 +27,6 @@ from sip.session_timer import is_too_brief
 
 __all__ = ("RequestHandler",)
 
-RETRY_AFTER_S = 5
-"In a 503: another node of the dispatcher takes the call meanwhile."
 SECRET_OCTETS = 16
 _SCHEMES = ("sip", "sips", "tel")
 _NO_HEADERS: tuple[tuple[str, str], ...] = ()
@@ -35,10 +35,11 @@ _NO_HEADERS: tuple[tuple[str, str], ...] = ()
 class RequestHandler:
     """Takes the requests of one endpoint."""
 
-    def __init__(self, agent: UserAgent) -> None:
+    def __init__(self, agent: UserAgent, gate: Gate | None = None) -> None:
         self.accepting = True
         "False: INVITE and OPTIONS get 503; what runs goes on."
         self._agent = agent
+        self._gate = gate
         self._secret = agent.entropy(SECRET_OCTETS)
 
     def receive(self, request: Request, source: Address, now: float) -> None:
@@ -51,7 +52,9 @@ class RequestHandler:
         elif agent.layer.receive_request(request, now):
             agent.statistics.retransmissions_in += 1
         elif request.method == "CANCEL":
-            self._receive_cancel(request, destination, now)
+            self._receive_cancel(request, source, destination, now)
+        elif (admission := self._admit(request, source, destination, now)) is None:
+            pass  # refused, or not worth an answer
         elif request.method not in agent.config.allow:
             self.refuse(request, destination, 405, headers=self._allow)  # §8.2.1
         elif request.uri.scheme not in _SCHEMES:
@@ -65,9 +68,9 @@ class RequestHandler:
         elif request.to.tag is not None:
             self._receive_in_dialog(request, source, destination, now)
         elif request.method == "INVITE":
-            self._receive_invite(request, source, destination, now)
+            self._receive_invite(request, admission, source, destination, now)
         elif request.method == "OPTIONS":
-            self._answer_options(request, destination)
+            self._answer_options(request, destination, now)
         else:
             self._refuse_outside(request, destination)
 
@@ -81,13 +84,47 @@ class RequestHandler:
         response = self._agent.response(request, status, to_tag=self._stateless_tag(request), headers=headers)
         self._agent.send(response.serialize(), destination)
 
-    def refuse_malformed(self, error: ParseError, source: Address) -> None:
-        """Answer what could be read of a malformed request; nothing when too little could."""
+    def refuse_malformed(self, error: ParseError, source: Address, now: float) -> None:
+        """Answer what could be read of a malformed request; nothing when too little could, or to a stranger."""
         request = error.partial
-        if request is None:
+        is_welcome = self._gate is None or self._gate.judge_malformed(source, now)
+        if request is None or not is_welcome:
             return
         stamp_source(request, source)
         self.refuse(request, response_destination(request.via, source), error.status_hint)
+
+    def refuse_unread(self, data: bytes, source: Address) -> bool:
+        """Refuse an INVITE for want of time, before it is parsed; False when that takes a closer look.
+
+        Over UDP a stranger without credentials is not even asked for them: the INVITE comes again (timer A).
+        """
+        agent = self._agent
+        if not data.startswith(b"INVITE "):
+            return False
+        is_stranger = self._gate is not None and not self._gate.is_open(source)
+        if is_stranger and (source.transport.is_reliable or b"authorization" in data[:MAX_HEAD].lower()):
+            return False
+        headers = (*self._retry_after, ("Server", agent.config.user_agent))
+        refusal = quick_refusal(data, source, is_known=agent.layer.has_invite, secret=self._secret, headers=headers)
+        if refusal is None:
+            return False
+        agent.statistics.shed += 1
+        if not is_stranger:
+            agent.statistics.refusals += 1
+            agent.send(*refusal)
+        return True
+
+    def _admit(self, request: Request, source: Address, destination: Address, now: float) -> Admission | None:
+        """Ask the gate about a request that begins something; None when it goes no further, and has its answer."""
+        gate = self._gate
+        if gate is None or (request.to.tag is not None and dialog_id_of_request(request) in self._agent.dialogs):
+            return ADMIT
+        verdict = gate.judge(request, source, now)
+        if isinstance(verdict, Admission):
+            return verdict
+        if isinstance(verdict, Refusal) and request.method != "CANCEL":  # §22.1: it cannot be sent again
+            self.refuse(request, destination, verdict.status, headers=verdict.headers)
+        return None
 
     # -- in a dialog ---------------------------------------------------------------------------------------------------
 
@@ -101,10 +138,11 @@ class RequestHandler:
         else:
             session.on_ack(request, now)
 
-    def _receive_cancel(self, request: Request, destination: Address, now: float) -> None:
+    def _receive_cancel(self, request: Request, source: Address, destination: Address, now: float) -> None:
         invite = self._agent.layer.find_invite(request)
         if invite is None:
-            self.refuse(request, destination, 481)
+            if self._admit(request, source, destination, now) is not None:
+                self.refuse(request, destination, 481)
             return
         # §9.2: the answer's To tag should be that of the INVITE's answer.
         to_tag = invite.user.local_tag
@@ -122,7 +160,9 @@ class RequestHandler:
 
     # -- outside of dialogs --------------------------------------------------------------------------------------------
 
-    def _receive_invite(self, request: Request, source: Address, destination: Address, now: float) -> None:
+    def _receive_invite(
+        self, request: Request, admission: Admission, source: Address, destination: Address, now: float
+    ) -> None:
         try:
             offer = session_description(request)
             replaces = find_replaced(request, self._agent.dialogs)
@@ -139,7 +179,13 @@ class RequestHandler:
         if self._is_full:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
-        InviteSession.receive(self._agent, request, offer, source, destination, now, replaces=replaces)
+        if self._agent.overload.must_refuse(now):
+            self._agent.statistics.shed += 1
+            self.refuse(request, destination, 503, headers=self._retry_after)
+            return
+        InviteSession.receive(
+            self._agent, request, offer, source, destination, now, replaces=replaces, admission=admission
+        )
 
     def _refuse_outside(self, request: Request, destination: Address) -> None:
         """Refuse what belongs into a dialog and came without one."""
@@ -153,9 +199,9 @@ class RequestHandler:
             # The rest lives in dialogs only (§15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.2, RFC 6665 §4.1.3).
             self.refuse(request, destination, 481)
 
-    def _answer_options(self, request: Request, destination: Address) -> None:
+    def _answer_options(self, request: Request, destination: Address, now: float) -> None:
         # §11.2: as an INVITE would be answered. Dispatchers probe with it.
-        if self._is_full:
+        if self._is_full or self._agent.overload.is_overloaded(now):
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
         headers = capabilities(self._agent.config.allow)
@@ -177,7 +223,8 @@ class RequestHandler:
 
     @property
     def _retry_after(self) -> tuple[tuple[str, str], ...]:
-        return (("Retry-After", str(RETRY_AFTER_S)),)
+        # Another node of the dispatcher takes the call meanwhile.
+        return (("Retry-After", str(self._agent.overload.retry_after_s())),)
 
     def _stateless_tag(self, request: Request) -> str:
         """Return the same tag for the same request (§8.2.7), which nobody else can foresee."""

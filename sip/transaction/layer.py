@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sip.address import Address, Listener, Transport, choose_listener
-from sip.headers import MAGIC_COOKIE, Headers
+from sip.headers import MAGIC_COOKIE, Headers, Via
 from sip.message import Request, Response
 from sip.timers import TimerQueue, TimerValues
 from sip.transaction.invite_client import InviteClientTransaction, build_cancel
@@ -159,6 +159,10 @@ class TransactionLayer:
         transaction = self._servers.get(_server_key(cancel, method="INVITE"))
         return transaction if isinstance(transaction, InviteServerTransaction) else None
 
+    def has_invite(self, via: Via) -> bool:
+        """Whether an INVITE with this top Via came before (§17.2.3); for branches with the magic cookie only."""
+        return _branch_key(via, "INVITE") in self._servers
+
     def is_merged(self, request: Request) -> bool:
         """Whether a request without To tag came before on another path (§8.2.2.2: answer 482)."""
         key = self._requests.get(_identity(request))
@@ -187,7 +191,7 @@ def _server_key(request: Request, *, method: str | None = None) -> Key:
     wanted = method or ("INVITE" if request.method == "ACK" else request.method)
     if via.has_cookie:
         # §17.2.3: branch, sent-by and method; a peer's branch is unique only together with the peer.
-        return (via.branch or "", via.host.lower(), str(via.port or 5060), wanted)
+        return _branch_key(via, wanted)
     # As RFC 2543 did it. The To tag is left out: an ACK has ours, the INVITE had none, and Call-ID, From tag and CSeq
     # are enough to tell two requests of one peer apart. Via is compared by its sent-by, which we do not rewrite.
     return (
@@ -201,6 +205,10 @@ def _server_key(request: Request, *, method: str | None = None) -> Key:
         via.branch or "",
         wanted,
     )
+
+
+def _branch_key(via: Via, method: str) -> Key:
+    return (via.branch or "", via.host.lower(), str(via.port or 5060), method)
 
 
 def _identity(request: Request) -> Key:

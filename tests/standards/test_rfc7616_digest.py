@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sip.auth import Challenge, authorization, choose_challenge, parse_authorization, parse_challenge, verify
+from sip.digest_server import MAX_NONCES, DigestServer
+from sip.errors import LocalProtocolError
 
 # RFC 7616 §3.9.1
 MUFASA = Challenge(
@@ -162,3 +166,175 @@ def test_rfc_8760_2_4_strongest_known_algorithm_is_chosen() -> None:
 def test_of_two_alike_the_first_is_chosen() -> None:
     first, second = (Challenge(realm=realm, nonce="n", algorithm="MD5") for realm in ("one", "two"))
     assert choose_challenge([first, second]) is first
+
+
+# -- the server's side: stateless nonces, nonce counts (§3.3, §3.4, §5.4, §5.5) ----------------------------------------
+
+SECRET = bytes(range(32))
+USERS = {"1001": "pass word"}
+
+
+class Door:
+    """A digest server with one user, and the client's side of it."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.server = DigestServer("pay.test", SECRET, **changes)
+        self.asked: list[tuple[str, str]] = []
+
+    def ha1(self, username: str, algorithm: str) -> str | None:
+        self.asked.append((username, algorithm))
+        password = USERS.get(username)
+        if password is None:
+            return None
+        hashes = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+        return hashlib.new(hashes[algorithm], f"{username}:pay.test:{password}".encode()).hexdigest()
+
+    def check(self, text: str, now: float, *, method: str = "INVITE", uri: str = "sip:pay@h", body: bytes = b"") -> str:
+        return self.server.check(text, method=method, uri=uri, body=body, now=now, find_ha1=self.ha1)
+
+
+def answered(challenge: Challenge, count: int = 1, **changes: Any) -> str:
+    fields = {"username": "1001", "password": "pass word", "method": "INVITE", "uri": "sip:pay@h", "cnonce": "c"}
+    return authorization(challenge, nonce_count=count, **(fields | changes))
+
+
+def test_rfc_8760_2_4_a_server_offers_its_algorithms_best_first() -> None:
+    challenges = Door().server.challenges(10.0)
+    assert [challenge.algorithm for challenge in challenges] == ["SHA-256", "MD5"]
+    assert all(challenge.qop == ("auth", "auth-int") and not challenge.stale for challenge in challenges)
+    assert Door().server.challenges(10.0, stale=True)[0].stale
+    only = Door(algorithms=("SHA-512-256",)).server.challenges(10.0)
+    assert [challenge.algorithm for challenge in only] == ["SHA-512-256"]
+
+
+@pytest.mark.parametrize("algorithm", ["SHA-256", "MD5", "SHA-512-256", "MD5-sess", "SHA-256-sess"])
+@pytest.mark.parametrize("qop", ["auth", "auth-int"])
+def test_a_right_answer_is_accepted_with_each_algorithm(algorithm: str, qop: str) -> None:
+    door = Door(algorithms=(algorithm,))
+    challenge = replace(door.server.challenges(10.0)[0], qop=(qop,))
+    assert door.check(answered(challenge, body=b"v=0"), 11.0, body=b"v=0") == "accepted"
+    assert door.check(answered(challenge, 2, body=b"v=0"), 11.0, body=b"v=1") == (
+        "accepted" if qop == "auth" else "refused"
+    )
+    assert door.asked[0] == ("1001", algorithm.removesuffix("-sess"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"username": "1002"}, {"password": "other"}, {"method": "BYE"}], ids=["user", "password", "method"]
+)
+def test_a_wrong_answer_is_refused(changes: dict[str, Any]) -> None:
+    door = Door()
+    assert door.check(answered(door.server.challenges(10.0)[0], **changes), 10.0) == "refused"
+
+
+def test_an_answer_to_another_question_is_refused() -> None:
+    door = Door(algorithms=("SHA-256",))
+    challenge = door.server.challenges(10.0)[0]
+    for other in (
+        replace(challenge, realm="elsewhere"),
+        replace(challenge, algorithm="MD5"),
+        replace(challenge, algorithm=None),
+        replace(challenge, algorithm="SHA-512-256"),
+        replace(challenge, qop=()),  # §3.4: or an attacker could drop it on the way
+    ):
+        assert door.check(answered(other), 10.0) == "refused"
+
+
+def test_7616_3_4_6_an_answer_for_another_uri_is_malformed() -> None:
+    door = Door()
+    challenge = door.server.challenges(10.0)[0]
+    assert door.check(answered(challenge, uri="sip:other@h"), 10.0) == "malformed"
+    assert door.check(answered(challenge, uri="sip:pay@H"), 10.0) == "accepted"  # the same URI, written another way
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Basic YTpi", "Digest", "Digest username", 'Digest username="u"', "Digest \udcff="]
+)
+def test_what_is_no_answer_is_malformed(text: str) -> None:
+    assert Door().check(text, 10.0) == "malformed"
+
+
+def test_7616_3_3_a_right_answer_to_an_old_nonce_is_stale_and_a_wrong_one_is_refused() -> None:
+    door = Door(lifetime_s=60.0)
+    challenge = door.server.challenges(10.0)[0]
+    assert door.check(answered(challenge), 70.0) == "accepted"
+    assert door.check(answered(challenge, 2), 70.1) == "stale"
+    assert door.check(answered(challenge, 2, password="other"), 70.1) == "refused"
+
+
+def test_a_nonce_that_is_not_ours_is_stale_however_right_the_answer() -> None:
+    door, other = Door(), DigestServer("pay.test", bytes(32))
+    (ours, _), (theirs, _) = door.server.challenges(10.0), other.challenges(10.0)
+    forged = replace(ours, nonce=f"{20_000:012x}" + ours.nonce[12:])  # a longer life
+    odd = replace(ours, nonce="n\u00e4")
+    later = replace(ours, nonce=Door().server.challenges(99.0)[0].nonce)  # of a time to come
+    for challenge in (theirs, forged, odd, later):
+        assert door.check(answered(challenge), 10.0) == "stale"
+
+
+def test_two_peers_that_ask_at_once_get_nonces_of_their_own() -> None:
+    door = Door()
+    first, second = (door.server.challenges(10.0)[0] for _ in range(2))
+    assert first.nonce != second.nonce
+    assert door.check(answered(first), 10.0) == "accepted"
+    assert door.check(answered(second), 10.0) == "accepted"
+
+
+def test_7616_3_4_a_nonce_count_is_taken_once_though_datagrams_overtake() -> None:
+    door = Door()
+    challenge = door.server.challenges(10.0)[0]
+    outcomes = [
+        door.check(answered(challenge, count), 10.0) for count in (1, 3, 2, 2, 3, 1, 500, 437, 436, 437, 0x7FFFFFFF)
+    ]
+    assert outcomes == [
+        "accepted", "accepted", "accepted", "stale", "stale", "stale", "accepted", "accepted", "stale", "stale",
+        "accepted",
+    ]  # fmt: skip
+
+
+def test_a_refused_answer_uses_no_count_up() -> None:
+    door = Door()
+    challenge = door.server.challenges(10.0)[0]
+    assert door.check(answered(challenge, password="other"), 10.0) == "refused"
+    assert door.check(answered(challenge), 10.0) == "accepted"
+
+
+def test_what_is_remembered_is_bounded_and_no_replay_passes_when_it_is_full() -> None:
+    door = Door()
+    texts = [answered(door.server.challenges(10.0 + number / 1000)[0]) for number in range(MAX_NONCES + 10)]
+    assert [door.check(text, 15.0) for text in texts] == ["accepted"] * len(texts)
+    assert len(door.server._used) <= MAX_NONCES
+    assert {door.check(text, 15.0) for text in texts} == {"stale"}
+
+
+def test_strangers_leave_nothing_behind() -> None:
+    door = Door()
+    for number in range(100):
+        door.check(answered(door.server.challenges(10.0)[0], username=f"u{number}"), 10.0)
+    assert door.server._used == {}
+
+
+def test_an_unknown_user_is_worked_for_as_much_as_a_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    compared: list[str] = []
+
+    def refuse(_: str, *, ha1: str, **__: object) -> bool:
+        compared.append(ha1)
+        return False
+
+    monkeypatch.setattr("sip.digest_server.verify", refuse)
+    for username in ("1001", "1002", "1002"):
+        door.check(answered(door.server.challenges(10.0)[0], username=username), 10.0)
+    assert len(compared) == 3
+    assert compared[1] == compared[2] != compared[0]
+    assert [len(ha1) for ha1 in compared] == [64, 64, 64]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"secret": b"short"}, {"algorithms": ()}, {"algorithms": ("MD4",)}, {"lifetime_s": 0.0}, {"realm": "a\r\nb"}],
+)
+def test_a_server_is_not_made_of_nonsense(changes: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"realm": "pay.test", "secret": SECRET}
+    with pytest.raises(LocalProtocolError):
+        DigestServer(**(fields | changes))

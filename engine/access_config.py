@@ -1,0 +1,93 @@
+"""The part of the configuration that says who may call: ``[[sip.access]]``, ``[sip.user.NAME]`` and ``[sip.ban]``.
+
+``engine.config`` takes it in; the tables' base is here because both build on it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+__all__ = ("NAME", "AccessRuleConfig", "BanConfig", "Table", "UserConfig", "checked_networks")
+
+NAME = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Table(BaseModel):
+    """A table of the file: keys that nobody knows are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def checked_networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Return networks as they came when each is one; raise ``ValueError``."""
+    for network in value:
+        ipaddress.ip_network(network, strict=False)
+    return value
+
+
+class AccessRuleConfig(Table):
+    """Who may begin a call or ask something here; the first rule that fits decides."""
+
+    name: NAME
+    "For logs and metrics."
+    listener: str = ""
+    "Only what comes in here, as written in `sip.listen`; empty: everywhere."
+    networks: tuple[str, ...] = Field(default=(), alias="from")
+    "Only from these networks; empty: from everywhere."
+    to: tuple[str, ...] = ()
+    "Only calls to these dialled users; empty: to all. Does not concern OPTIONS and the like, which dial nobody."
+    require: Literal["nothing", "digest", "certificate"] = "nothing"
+    "What a caller must show: nothing but the address, a password, or the certificate of its TLS connection."
+    certificates: tuple[str, ...] = ()
+    "Host names, one of which the client's certificate must bear; empty: any certificate that the authorities signed."
+    users: tuple[str, ...] = ()
+    "Of `[sip.user.*]`, who may answer the challenge; empty: all."
+    trusted: bool = False
+    "Believe its P-Asserted-Identity (RFC 3325)."
+
+    @field_validator("networks")
+    @classmethod
+    def _from(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_networks(value)
+
+    @model_validator(mode="after")
+    def _whole(self) -> AccessRuleConfig:
+        if self.require == "nothing" and not self.networks:
+            raise ValueError('a rule that requires nothing needs from = [...]; everybody is ["0.0.0.0/0", "::/0"]')
+        if self.users and self.require != "digest":
+            raise ValueError('users are asked for their password only with require = "digest"')
+        if self.certificates and self.require != "certificate":
+            raise ValueError('certificates are looked at only with require = "certificate"')
+        if self.name in ("allow", "registrar"):
+            raise ValueError("the names allow and registrar stand for sip.allow and the registrars of accounts")
+        return self
+
+
+class UserConfig(Table):
+    """Someone who may call with a password; the table's name is the user name of the digest."""
+
+    password_env: str = Field(min_length=1)
+    "Environment variable with the password."
+
+
+class BanConfig(Table):
+    """What becomes of a source that tries and tries."""
+
+    enabled: bool = True
+    failures: int = Field(default=10, ge=1, le=100)
+    "So many within `window_s` are answered with a ban; from the half on answers are withheld for a while."
+    window_s: float = Field(default=60.0, ge=1, le=3600)
+    first_s: float = Field(default=300.0, ge=1)
+    "The first ban of a source; each further one is twice as long."
+    longest_s: float = Field(default=86_400.0, ge=1, le=31 * 86_400)
+    open_too: bool = False
+    "Ban sources of rules that require nothing as well. With UDP open to forgers they can have your PBX banned."
+
+    @model_validator(mode="after")
+    def _order(self) -> BanConfig:
+        if self.longest_s < self.first_s:
+            raise ValueError("longest_s is at least first_s")
+        return self
