@@ -38,7 +38,6 @@ from sip.info import parse_dtmf_info, supported_content_types
 from sip.invite_states import TABLE, WE_CALL, Action, Input, State
 from sip.message import REASON_PHRASES, Request, Response
 from sip.redirect import redirection
-from sip.refer import Referrals
 from sip.sdp import SessionDescription
 from sip.session import HeaderPairs, Session
 from sip.timers import Timer
@@ -67,9 +66,6 @@ class InviteSession(Session):
         self._client: ClientTransaction | None = None
         self._early_sdp: SessionDescription | None = None
         self._answer_waits = False
-        self.referrals = Referrals(
-            agent, self.id, dialog=self.dialog, send=self.send, accept_challenge=self.authentication.accept
-        )
         self._replaces: SessionId | None = None
         self._hops = NextHops([])  # as caller, those that are left
         self._rang = 0
@@ -85,10 +81,6 @@ class InviteSession(Session):
         self._response: Response | None = None
         self._cancel_reason = ""
         agent.sessions[self.id] = self
-
-    def dialog(self) -> Dialog | None:
-        """Return the dialog while the session is established, None before and after."""
-        return self._dialog if self.is_established else None
 
     # -- how sessions begin ------------------------------------------------------------------------------------------
 
@@ -216,8 +208,8 @@ class InviteSession(Session):
     def hang_up(self, now: float, *, reason: str) -> None:
         """End the session the way its state asks for; nothing when it ends already."""
         self._refusal = _Refusal(480)
-        if self.is_established:
-            self.referrals.leave(now)
+        if self.is_established and self._referrals is not None:
+            self._referrals.leave(now)
         self._feed(Input.HANG_UP, now, reason=reason)
 
     def answer_offer(self, sdp: SessionDescription, now: float) -> None:
@@ -511,7 +503,8 @@ class InviteSession(Session):
         """Leave every map and say so: the session's last act."""
         agent = self._agent
         self.peer_offers.end(now)
-        self.referrals.end(now)
+        if self._referrals is not None:
+            self._referrals.end(now)
         self._acceptance.stop()
         self.early.stop()
         agent.timers.disarm_all(self)

@@ -325,7 +325,8 @@ class Referrals:
         """Take a REFER, NOTIFY or SUBSCRIBE in the dialog."""
         if self._dialog() is None:
             # A BYE is under way, or the ACK to our 2xx is: the peer may ask again once it has come.
-            self._answer(transaction, 481 if transaction.request.method != "REFER" else 500, now, _RETRY_LATER)
+            later = transaction.request.method == "REFER"
+            self._answer(transaction, 500 if later else 481, now, _RETRY_LATER if later else ())
             return
         match transaction.request.method:
             case "REFER":

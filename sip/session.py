@@ -19,6 +19,7 @@ from sip.invite_states import State
 from sip.message import Request, Response
 from sip.offers import OurOffers
 from sip.peer_offers import PeerOffers
+from sip.refer import Referrals
 from sip.sdp import SessionDescription
 from sip.session_timer import SessionTimer
 from sip.transaction import ClientTransaction, ClientUser, Failure, InviteServerTransaction
@@ -48,6 +49,7 @@ class Session(ABC):
         self.early = Early(agent, self.on_no_prack)  # as callee
         self.offers = OurOffers(agent, self)
         self.peer_offers = PeerOffers(agent, self)
+        self._referrals: Referrals | None = None
         self.timer = SessionTimer(agent, refresh=self.on_refresh, expire=self.on_expired)
 
     # -- what the rooms tell -------------------------------------------------------------------------------------------
@@ -94,6 +96,19 @@ class Session(ABC):
     def local_tag(self) -> str | None:
         """Our tag of the dialog that the peer's INVITE opened."""
         return None if self._dialog is None else self._dialog.local.tag
+
+    @property
+    def referrals(self) -> Referrals:
+        """What REFER does in the session: made when it is first needed, as most calls never are transferred."""
+        if self._referrals is None:
+            self._referrals = Referrals(
+                self._agent, self.id, dialog=self.dialog, send=self.send, accept_challenge=self.authentication.accept
+            )
+        return self._referrals
+
+    def dialog(self) -> Dialog | None:
+        """Return the dialog while the session is established, None before and after."""
+        return self._dialog if self.is_established else None
 
     @property
     def is_established(self) -> bool:

@@ -3,6 +3,8 @@ RAck)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sip import reliable
@@ -15,6 +17,7 @@ from sip.events import (
     SessionAnswered,
     SessionConfirmed,
     SessionEnded,
+    SessionId,
     SessionRinging,
 )
 from sip.message import Request, Response
@@ -42,7 +45,7 @@ def prack(caller: Caller, response: Response, *, rack: str | None = None, sdp: b
     return caller.write("PRACK", headers=f"RAck: {value}", body=sdp, content_type=kind)
 
 
-def ringing(headers: str = REQUIRED, **config: object) -> tuple[Solo, Caller, int, Response]:
+def ringing(headers: str = REQUIRED, **config: Any) -> tuple[Solo, Caller, SessionId, Response]:
     solo, caller, session = invited(headers, **config)
     solo.endpoint.ring(session, solo.now)
     solo.collect()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sip.errors import LocalProtocolError
-from sip.events import OfferAnswered, OfferReceived, OfferRefused, SessionAnswered, SessionEnded
+from sip.events import OfferAnswered, OfferReceived, OfferRefused, SessionAnswered, SessionEnded, SessionId
 from sip.message import Request, Response
 from tests.support.sip_call import (
     ALLOW_ALL,
@@ -34,7 +34,7 @@ def reliably(invite: Request, rseq: int, tag: str = "theirs") -> Response:
     return reply(invite, 183, tag, headers=f"Require: 100rel\nRSeq: {rseq}\n{ALLOW_ALL}")
 
 
-def early_agreed() -> tuple[Solo, Caller, int]:
+def early_agreed() -> tuple[Solo, Caller, SessionId]:
     """We are called, and media is settled by a reliable 183."""
     solo, caller, session = invited(f"Require: 100rel\n{ALLOW_ALL}")
     solo.endpoint.progress(session, solo.now, sdp=OUR_ANSWER)

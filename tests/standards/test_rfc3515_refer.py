@@ -228,6 +228,23 @@ def test_refer_outside_of_a_session_is_refused() -> None:
     solo.assert_nothing_left()
 
 
+def test_before_the_call_is_confirmed_a_refer_is_put_off() -> None:
+    solo, caller = Solo.at(), Caller()
+    solo.receive(caller.invite())
+    session = solo.take(InviteReceived).session
+    solo.endpoint.answer(session, answer_of(BOB, offer_of(ALICE)), solo.now)
+    solo.collect()
+    caller.learn(solo.last(Response))
+    number = caller.cseq
+    (answer,) = solo.receive(caller.write("REFER", headers=f"Refer-To: <{AGENT}>"))
+    assert isinstance(answer, Response)
+    assert (answer.status, answer.headers.get("Retry-After")) == (500, "10")
+    assert seen(solo.receive(report(caller, "200 OK"))) == [481]
+    solo.receive(caller.ack(cseq=number))
+    assert solo.receive(caller.write("REFER", headers=f"Refer-To: <{AGENT}>")) == []
+    assert solo.take(ReferReceived)
+
+
 def test_more_refers_than_anybody_needs_are_put_off() -> None:
     solo, caller, _ = established()
     for _ in range(refer.MAX_INCOMING):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sip.credentials import Credentials
@@ -34,7 +36,7 @@ def session_expires(message: Request | Response) -> str | None:
     return message.headers.get("Session-Expires")
 
 
-def accepted(headers: str, **config: object) -> Response:
+def accepted(headers: str, **config: Any) -> Response:
     solo, caller, session = invited(headers, **config)
     return answer(solo, caller, session)
 

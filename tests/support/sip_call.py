@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sip.credentials import Credentials
 from sip.events import InviteReceived, SessionAnswered, SessionConfirmed, SessionId
 from sip.message import Request, Response
@@ -32,7 +34,7 @@ def requests(solo: Solo, method: str) -> list[Request]:
     return [message for _, message, _ in solo.sent if isinstance(message, Request) and message.method == method]
 
 
-def invited(headers: str = "", *, offer: bool = True, **config: object) -> tuple[Solo, Caller, SessionId]:
+def invited(headers: str = "", *, offer: bool = True, **config: Any) -> tuple[Solo, Caller, SessionId]:
     """We are called, and have said nothing but 100."""
     solo, caller = Solo.at(**config), Caller()
     solo.receive(caller.invite(headers=headers, offer=offer))
@@ -45,7 +47,7 @@ def answer(solo: Solo, caller: Caller, session: SessionId) -> Response:
     return caller.learn(solo.last(Response))
 
 
-def established(headers: str = "", **config: object) -> tuple[Solo, Caller, SessionId]:
+def established(headers: str = "", **config: Any) -> tuple[Solo, Caller, SessionId]:
     """We are called, and talk."""
     solo, caller, session = invited(headers, **config)
     answer(solo, caller, session)
@@ -54,7 +56,7 @@ def established(headers: str = "", **config: object) -> tuple[Solo, Caller, Sess
     return solo, caller, session
 
 
-def calling(credentials: Credentials | None = None, **config: object) -> tuple[Solo, SessionId, Request]:
+def calling(credentials: Credentials | None = None, **config: Any) -> tuple[Solo, SessionId, Request]:
     """We call, and have heard nothing."""
     solo = Solo.at(**config)
     session = solo.endpoint.invite(
@@ -84,7 +86,7 @@ def reply(
     return response
 
 
-def called(headers: str = "", **config: object) -> tuple[Solo, Caller, SessionId]:
+def called(headers: str = "", **config: Any) -> tuple[Solo, Caller, SessionId]:
     """We have called, and talk."""
     solo, session, invite = calling(**config)
     solo.receive(reply(invite, 200, headers=headers))
