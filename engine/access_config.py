@@ -45,6 +45,8 @@ class AccessRuleConfig(Table):
     "Host names, one of which the client's certificate must bear; empty: any certificate that the authorities signed."
     users: tuple[str, ...] = ()
     "Of `[sip.user.*]`, who may answer the challenge; empty: all."
+    algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("MD5",)
+    "Of the challenge, best first (RFC 8760). Older telephones give up when anything but MD5 is among them."
     trusted: bool = False
     "Believe its P-Asserted-Identity (RFC 3325)."
 
@@ -59,6 +61,8 @@ class AccessRuleConfig(Table):
             raise ValueError('a rule that requires nothing needs from = [...]; everybody is ["0.0.0.0/0", "::/0"]')
         if self.users and self.require != "digest":
             raise ValueError('users are asked for their password only with require = "digest"')
+        if not self.algorithms or len(set(self.algorithms)) != len(self.algorithms):
+            raise ValueError("algorithms wants one or more of SHA-256, MD5, none twice")
         if self.certificates and self.require != "certificate":
             raise ValueError('certificates are looked at only with require = "certificate"')
         if self.name in ("allow", "registrar"):

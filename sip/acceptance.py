@@ -1,4 +1,8 @@
-"""Our 2xx to an INVITE: the core repeats it, on every transport, until its ACK comes (RFC 3261 §13.3.1.4)."""
+"""Our 2xx in a session.
+
+That to an INVITE the core repeats, on every transport, until its ACK comes (RFC 3261 §13.3.1.4). That to an UPDATE or
+a PRACK is repeated by its transaction alone.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,13 @@ from collections.abc import Callable
 from weakref import WeakMethod
 
 from sip.address import Address
-from sip.agent import UserAgent
+from sip.agent import SUPPORTED, UserAgent
 from sip.bodies import SDP
 from sip.dialog import Dialog
 from sip.message import Request, Response
 from sip.sdp import SessionDescription
 from sip.timers import Timer
-from sip.transaction import InviteServerTransaction
+from sip.transaction import InviteServerTransaction, ServerTransaction
 
 __all__ = ("Acceptance", "build_success", "put_dialog")
 
@@ -21,25 +25,28 @@ def put_dialog(
     agent: UserAgent, request: Request, response: Response, destination: Address, *, contact_user: str | None
 ) -> None:
     """Put on a response what opens a dialog (§12.1.1): Record-Route as it came, and our Contact."""
-    response.headers.set("Record-Route", request.headers.lines("Record-Route"))
+    if request.method == "INVITE":
+        response.headers.set("Record-Route", request.headers.lines("Record-Route"))
     response.headers.set("Contact", agent.contact(contact_user, destination))
     response.headers.set("Allow", ", ".join(agent.config.allow))
+    response.headers.set("Supported", ", ".join(SUPPORTED))
 
 
 def build_success(
     agent: UserAgent,
-    transaction: InviteServerTransaction,
+    transaction: ServerTransaction,
     dialog: Dialog,
-    sdp: SessionDescription,
+    sdp: SessionDescription | None,
     *,
     contact_user: str | None,
 ) -> Response:
-    """Build the 200 to an INVITE or re-INVITE."""
+    """Build the 200 to an INVITE, re-INVITE, UPDATE or PRACK."""
     request = transaction.request
     response = agent.response(request, 200, to_tag=dialog.local.tag)
     put_dialog(agent, request, response, transaction.destination, contact_user=contact_user)
-    response.headers.set("Content-Type", SDP)
-    response.body = sdp.serialize()
+    if sdp is not None:
+        response.headers.set("Content-Type", SDP)
+        response.body = sdp.serialize()
     return response
 
 

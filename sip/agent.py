@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sip.address import Address, Listener, Transport, choose_listener
 from sip.errors import LocalProtocolError
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ("ALLOW", "SUPPORTED", "EndpointConfig", "Statistics", "Trace", "TraceRecord", "UserAgent")
 
-ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "REFER", "NOTIFY", "SUBSCRIBE")
+ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK", "REFER", "NOTIFY", "SUBSCRIBE")
 "Methods that the user agent takes."
-SUPPORTED = ("replaces", "norefersub")
-"Option tags that a request may require of us (RFC 3891 §4, RFC 4488 §6)."
+SUPPORTED = ("100rel", "timer", "replaces", "norefersub")
+"Option tags of the extensions that it has (RFC 3262, RFC 4028, RFC 3891, RFC 4488)."
 TAG_OCTETS = 8
 "Entropy in a tag; RFC 3261 §19.3 asks for 32 bits at least."
 TRANSACTIONS_PER_SESSION = 32
@@ -54,7 +54,17 @@ class EndpointConfig:
     target_delay_s: float = 0.02
     "How long messages may wait for their turn, on average, before new calls are answered 503 (``sip.overload``)."
 
+    session_expires_s: int | None = 1800
+    "Interval of the session timer that we ask for (RFC 4028); None: we ask for none, and do what a peer asks."
+    min_se_s: int = 90
+    "Least interval that we take (RFC 4028 §5); a request for less gets 422."
+    reliable_provisionals: Literal["required", "supported"] = "required"
+    """When provisional responses go out reliably (RFC 3262): to a caller that requires it, or a description also to
+    one that only supports it."""
+
     def __post_init__(self) -> None:
+        if self.min_se_s < 1 or (self.session_expires_s is not None and self.session_expires_s < self.min_se_s):
+            raise LocalProtocolError("session_expires_s must not be below min_se_s, nor min_se_s below 1")
         if not self.listeners or len({listener.id for listener in self.listeners} | {0}) <= len(self.listeners):
             raise LocalProtocolError("an endpoint needs listeners, each with an id of its own above 0")
 

@@ -142,10 +142,10 @@ class Dialog:
         self.last_source = source
         return True
 
-    def refresh_target(self, request: Request) -> None:
-        """Follow the Contact of a target refresh request that was accepted (§12.2.2)."""
-        if request.contact is not None:
-            self.target = request.contact.uri
+    def refresh_target(self, message: Request | Response) -> None:
+        """Follow the Contact of a target refresh that was accepted: the peer's (§12.2.2), or ours (§12.2.1.2)."""
+        if message.contact is not None:
+            self.target = message.contact.uri
 
     def request(self, method: str, *, cseq: int | None = None) -> Request:
         """Build a request in the dialog (§12.2.1.1), without Via. ACK takes the ``cseq`` of its INVITE."""

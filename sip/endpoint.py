@@ -149,8 +149,20 @@ class Endpoint:
 
     def ring(self, session: SessionId, now: float) -> None:
         """Send 180 to an unanswered INVITE."""
+        self.progress(session, now, status=180)
+
+    def progress(
+        self, session: SessionId, now: float, *, status: int = 183, sdp: SessionDescription | None = None
+    ) -> None:
+        """Send a provisional response of 101 to 199 to an unanswered INVITE, with ``sdp`` for early media.
+
+        It is repeated every minute. To a caller that requires 100rel it goes reliably (RFC 3262): then a 183 with
+        ``sdp`` settles the media, what is given to ``answer`` later is not sent, and an ``answer`` waits for the
+        PRACK. To an INVITE without an offer ``sdp`` is our offer, which only a reliable response may carry; its
+        answer comes in ``OfferAnswered``.
+        """
         if found := self._session(session):
-            found.ring(now)
+            found.progress(status, sdp, now)
 
     def answer(self, session: SessionId, sdp: SessionDescription, now: float) -> None:
         """Send 200 with ``sdp``: the answer, or our offer when the INVITE had none. Repeated until the ACK comes."""
@@ -171,14 +183,23 @@ class Endpoint:
             found.reject(status, now, reason=reason, headers=headers)
 
     def answer_offer(self, session: SessionId, sdp: SessionDescription, now: float) -> None:
-        """Answer a re-INVITE (``OfferReceived``, ``OfferRequested``) with 200 and ``sdp``."""
+        """Answer an offer (``OfferReceived``, ``OfferRequested``) with 200 and ``sdp``."""
         if found := self._session(session):
             found.answer_offer(sdp, now)
 
     def refuse_offer(self, session: SessionId, status: int, now: float) -> None:
-        """Refuse a re-INVITE with 300 to 699, mostly 488; the session goes on as it was."""
+        """Refuse an offer with 300 to 699, mostly 488; the session goes on as it was."""
         if found := self._session(session):
             found.refuse_offer(status, now)
+
+    def offer(self, session: SessionId, sdp: SessionDescription, now: float) -> None:
+        """Offer other media in a session: a re-INVITE, in an early dialog an UPDATE (RFC 3261 §14.1, RFC 3311).
+
+        ``OfferAnswered`` or ``OfferRefused`` follows, or the session's end. It waits for the end of an offer of the
+        peer. ``LocalProtocolError`` when the first offer has no answer yet, or while another of ours is open.
+        """
+        if found := self._session(session):
+            found.offer(sdp, now)
 
     def hang_up(self, session: SessionId, now: float, *, reason: str = "") -> None:
         """End a session: BYE, CANCEL or 480, as its state asks for.

@@ -24,7 +24,9 @@ __all__ = (
     "InfoDigitReceived",
     "InfoReceived",
     "InviteReceived",
+    "OfferAnswered",
     "OfferReceived",
+    "OfferRefused",
     "OfferRequested",
     "ReferProgress",
     "ReferReceived",
@@ -82,12 +84,12 @@ class InviteReceived:
     offer: SessionDescription | None
     "None: the peer wants our offer in the 200 and brings its answer in the ACK (RFC 3261 §13.2.1)."
     headers: Headers = field(repr=False)
+    replaces: SessionId | None = None
+    "The session whose place this one takes (RFC 3891): once this one is confirmed, the endpoint hangs that one up."
     admitted_by: str = ""
     "Rule of the gate that let the call in, and the user who proved who it is: ``pbx``, ``phones:frontdesk``."
     is_trusted: bool = False
     "Whether the peer's P-Asserted-Identity is to be believed (RFC 3325 §5)."
-    replaces: SessionId | None = None
-    "The session whose place this one takes (RFC 3891): once this one is confirmed, the endpoint hangs that one up."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,10 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferReceived:
-    """A re-INVITE with an offer: ``answer_offer`` or ``refuse_offer``."""
+    """An offer in a re-INVITE, an UPDATE or a PRACK: ``answer_offer`` or ``refuse_offer``.
+
+    By UPDATE and PRACK it can come before the call is answered, once our reliable 183 has described our media.
+    """
 
     session: SessionId
     offer: SessionDescription
@@ -153,6 +158,26 @@ class OfferRequested:
     """A re-INVITE without an offer: ``answer_offer`` with one of ours; the answer comes in ``SessionConfirmed``."""
 
     session: SessionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferAnswered:
+    """The peer answered an offer of ours: that of ``offer``, or that of a reliable 183 to an INVITE without one.
+
+    It comes without being asked for too, when a peer's answer to a session refresh differs from its last.
+    """
+
+    session: SessionId
+    answer: SessionDescription | None
+    "None when the peer sent none that could be read: hang up."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferRefused:
+    """The peer did not take the offer of ``offer``; the session goes on as it was (RFC 3261 §14.1)."""
+
+    session: SessionId
+    status: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +250,9 @@ Event = (
     | SessionConfirmed
     | SessionCancelled
     | SessionEnded
+    | OfferAnswered
     | OfferReceived
+    | OfferRefused
     | OfferRequested
     | InfoDigitReceived
     | InfoReceived

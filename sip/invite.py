@@ -6,18 +6,18 @@ transactions' (§13.3.1.4, §13.2.2.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sip.acceptance import Acceptance, build_success, put_dialog
+from sip.acceptance import put_dialog
 from sip.address import Address
 from sip.agent import UserAgent
-from sip.bodies import ACCEPTED_TYPES, SDP, description_or_none, session_description
+from sip.bodies import description_or_none
 from sip.capabilities import capabilities
-from sip.credentials import ClientAuthentication, Credentials
+from sip.credentials import Credentials
 from sip.dialog import Dialog
 from sip.dialog import Input as DialogInput
-from sip.errors import LocalProtocolError, ParseError, RemoteProtocolError
+from sip.errors import LocalProtocolError
 from sip.events import (
     EndCause,
     InfoDigitReceived,
@@ -31,28 +31,23 @@ from sip.events import (
     SessionRinging,
 )
 from sip.failover import NextHops, Straggler, failed_over
-from sip.forks import Forks
+from sip.forks import build_invite
 from sip.gate import ADMIT, Admission
 from sip.grammar import quote
-from sip.headers import Headers
 from sip.info import parse_dtmf_info, supported_content_types
-from sip.invite_states import TABLE, Action, Input, State
+from sip.invite_states import TABLE, WE_CALL, Action, Input, State
 from sip.message import REASON_PHRASES, Request, Response
 from sip.redirect import redirection
-from sip.refer import Referrals
-from sip.reinvite import RETRY_LATER, Reinvite
 from sip.sdp import SessionDescription
+from sip.session import HeaderPairs, Session
 from sip.timers import Timer
-from sip.transaction import ClientTransaction, ClientUser, Failure, InviteServerTransaction
+from sip.transaction import ClientTransaction, Failure, InviteServerTransaction, ServerTransaction
 from sip.uri import NameAddr, Uri
 
 __all__ = ("InviteSession",)
 
 PROGRESS_S = 60.0
 "§13.3.1.1: a provisional every minute, so that proxies do not cancel."
-
-_WE_CALL = frozenset({State.CALLING, State.PROCEEDING, State.CANCEL_PENDING, State.CANCELLING})
-_HeaderPairs = Iterable[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -62,24 +57,15 @@ class _Refusal:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class InviteSession:
+class InviteSession(Session):
     """One session. Made by ``receive`` (we are called) or ``call`` (we call)."""
 
     def __init__(self, agent: UserAgent, state: State, *, credentials: Credentials | None = None) -> None:
-        self.id = agent.new_session_id()
-        self.state = state
-        self._agent = agent
-        self._authentication = ClientAuthentication(credentials, agent.entropy)
-        self._contact_user: str | None = None
-        self._dialog: Dialog | None = None  # as callee the only one, as caller the confirmed one
-        self._forks = Forks(agent, self)  # as caller
+        super().__init__(agent, state, credentials=credentials)
         self._server: InviteServerTransaction | None = None
         self._client: ClientTransaction | None = None
-        self._acceptance = Acceptance(agent, self._on_no_ack)
-        self._reinvite = Reinvite(agent, self.id, self._accept)
-        self.referrals = Referrals(
-            agent, self.id, dialog=self.dialog, send=self._send, accept_challenge=self._authentication.accept
-        )
+        self._early_sdp: SessionDescription | None = None
+        self._answer_waits = False
         self._replaces: SessionId | None = None
         self._hops = NextHops([])  # as caller, those that are left
         self._rang = 0
@@ -87,6 +73,7 @@ class InviteSession:
         self._cause: EndCause | None = None
         self._end_status: int | None = None
         self._end_reason = ""
+        self._bye_reason = ""
         # What the actions of the current step work on.
         self._refusal = _Refusal(480)
         self._ours: SessionDescription | None = None
@@ -94,15 +81,6 @@ class InviteSession:
         self._response: Response | None = None
         self._cancel_reason = ""
         agent.sessions[self.id] = self
-
-    @property
-    def local_tag(self) -> str | None:
-        """Our tag of the dialog that the peer's INVITE opened."""
-        return None if self._dialog is None else self._dialog.local.tag
-
-    def dialog(self) -> Dialog | None:
-        """Return the dialog while the session is established, None before and after."""
-        return self._dialog if self.state is State.ESTABLISHED else None
 
     # -- how sessions begin ------------------------------------------------------------------------------------------
 
@@ -116,8 +94,8 @@ class InviteSession:
         destination: Address,
         now: float,
         *,
-        admission: Admission = ADMIT,
         replaces: SessionId | None = None,
+        admission: Admission = ADMIT,
     ) -> InviteSession:
         """Begin the session of an INVITE that came in: 100 goes out at once, ``InviteReceived`` to the application."""
         session = cls(agent, State.INCOMING)
@@ -125,9 +103,11 @@ class InviteSession:
         session._server = agent.layer.serve_invite(request, destination, session)
         # §17.2.1 wants 100 within 200 ms unless an answer is sure to be out by then. The application's is not.
         session._server.respond(agent.response(request, 100), now)
-        session._contact_user = request.uri.user if request.uri.is_sip else None
+        session.contact_user = request.uri.user if request.uri.is_sip else None
+        session.learn(request)
+        session.peer_described = offer
         session._dialog = Dialog.of_server(request, agent.new_tag(), source, first_cseq=_first_cseq(agent))
-        agent.dialogs[session._dialog.id] = session
+        session.enter(session._dialog)
         agent.timers.arm(session, Timer.SETUP_LIMIT, now + session._answer_within_s(request))
         agent.emit(
             InviteReceived(
@@ -139,9 +119,9 @@ class InviteSession:
                 call_id=request.call_id,
                 offer=offer,
                 headers=request.headers.copy(),
+                replaces=replaces,
                 admitted_by=str(admission),
                 is_trusted=admission.is_trusted,
-                replaces=replaces,
             )
         )
         return session
@@ -166,25 +146,20 @@ class InviteSession:
         to: NameAddr | None,
         offer: SessionDescription,
         credentials: Credentials | None,
-        headers: _HeaderPairs,
+        headers: HeaderPairs,
         now: float,
         try_limit_s: float | None = None,
     ) -> InviteSession:
         """Send an INVITE."""
         first_hop, hops = NextHops.of(next_hop, try_limit_s)
-        fields = Headers([("Max-Forwards", "70")])
-        fields.set("From", str(from_.with_tag(agent.new_tag())))
-        fields.set("To", str((to or NameAddr(uri=target)).without_params()))
-        fields.set("Call-ID", agent.new_call_id())
-        fields.set("CSeq", f"{_first_cseq(agent)} INVITE")
-        for name, value in headers:
-            fields.add(name, value)
-        fields.set("Content-Type", SDP)
-        request = Request("INVITE", target.without_headers(), fields, offer.serialize())
+        cseq = _first_cseq(agent)
+        request = build_invite(agent, target, from_=from_, to=to, cseq=cseq, offer=offer, headers=headers)
         agent.identify(request, first_hop, contact_user=from_.uri.user)
         request.serialize()  # a line end in what the caller gave is refused before there is a session
         session = cls(agent, State.CALLING, credentials=credentials)
-        session._contact_user = from_.uri.user
+        session.contact_user = from_.uri.user
+        session.described = offer
+        session.timer.ask(request, first=True)
         agent.timers.arm(session, Timer.SETUP_LIMIT, now + agent.config.setup_limit_s)
         session._hops = hops
         session._send_invite(request, first_hop, now)
@@ -192,18 +167,35 @@ class InviteSession:
 
     # -- what the application asks -----------------------------------------------------------------------------------
 
-    def ring(self, now: float, *, status: int = 180) -> None:
-        """Send a provisional response."""
-        self._rang = status
+    def progress(self, status: int, sdp: SessionDescription | None, now: float) -> None:
+        """Send a provisional response; with ``sdp``, of early media."""
+        if not 100 < status < 200:
+            raise LocalProtocolError("a provisional response has a status of 101 to 199")
+        if sdp is not None:
+            sdp.serialize()  # what cannot be written raises before anything has changed
+        if self._answer_waits:
+            return
+        self._rang, self._early_sdp = status, sdp
         self._demand(Input.RING, now)
 
     def answer(self, sdp: SessionDescription, now: float) -> None:
         """Send 200 with our answer, or with our offer when the INVITE had none."""
-        sdp.serialize()  # what cannot be written raises before anything has changed
+        sdp.serialize()
+        if self._answer_waits:
+            raise LocalProtocolError("cannot answer a session twice")
         self._ours = sdp
-        self._demand(Input.ANSWER, now)
+        if self.state is State.INCOMING and self.early.holds_final:
+            self._answer_waits = True  # RFC 3262 §3: until the PRACK
+        else:
+            self._demand(Input.ANSWER, now)
 
-    def reject(self, status: int, now: float, *, reason: str | None, headers: _HeaderPairs) -> None:
+    def offer(self, sdp: SessionDescription, now: float) -> None:
+        """Send an offer of ours in a re-INVITE, in an early dialog in an UPDATE."""
+        sdp.serialize()
+        if self.state is not State.ENDED:
+            self.offers.ask(sdp, now)
+
+    def reject(self, status: int, now: float, *, reason: str | None, headers: HeaderPairs) -> None:
         """Send a final response of 300 to 699."""
         if not 300 <= status <= 699:
             raise LocalProtocolError("a refusal has a status of 300 to 699")
@@ -216,26 +208,26 @@ class InviteSession:
     def hang_up(self, now: float, *, reason: str) -> None:
         """End the session the way its state asks for; nothing when it ends already."""
         self._refusal = _Refusal(480)
-        if self.state is State.ESTABLISHED:
-            self.referrals.leave(now)
+        if self.is_established and self._referrals is not None:
+            self._referrals.leave(now)
         self._feed(Input.HANG_UP, now, reason=reason)
 
     def answer_offer(self, sdp: SessionDescription, now: float) -> None:
         """Answer a re-INVITE; nothing when the peer has cancelled it meanwhile."""
         sdp.serialize()
-        self._reinvite.answer(sdp, now)
+        self.peer_offers.answer(sdp, now)
 
     def refuse_offer(self, status: int, now: float) -> None:
         """Refuse a re-INVITE: the session goes on as it was (§14.2)."""
         if not 300 <= status <= 699:
             raise LocalProtocolError("a refusal has a status of 300 to 699")
-        self._reinvite.refuse(status, now)
+        self.peer_offers.refuse(status, now)
 
     def send_info(self, content_type: str, body: bytes, now: float) -> None:
         """Send an INFO; only in an established session."""
         if self.state is not State.ESTABLISHED:
             raise LocalProtocolError("INFO needs an established session")
-        self._send("INFO", now, headers=(("Content-Type", content_type),), body=body)
+        self.send("INFO", now, headers=(("Content-Type", content_type),), body=body)
 
     def _demand(self, event: Input, now: float, *, status: int | None = None, reason: str = "") -> None:
         if self.state is State.ENDED:
@@ -247,17 +239,17 @@ class InviteSession:
 
     def on_request(self, request: Request, source: Address, destination: Address, now: float) -> None:
         """Take a request in the dialog: not ACK, not CANCEL."""
-        dialog = self._dialog_with(request.from_.tag or "")
-        if dialog is None or (self._agent.is_crowded and request.method not in ("BYE", "INVITE")):
+        dialog = self.dialog_with(request.from_.tag or "")
+        if dialog is None or (self._agent.is_crowded and request.method in ("INFO", "OPTIONS", "REFER", "SUBSCRIBE")):
             self._agent.send(self._agent.response(request, 481 if dialog is None else 503).serialize(), destination)
             return
         in_order = dialog.accept(request, source)
         if request.method == "INVITE":
             transaction = self._agent.layer.serve_invite(request, destination, self)
-            self._on_reinvite(transaction, in_order=in_order, now=now)
+            self.peer_offers.on_reinvite(transaction, in_order=in_order, now=now)
             return
-        server = self._agent.layer.serve(request, destination)
-        respond = server.respond
+        other = self._agent.layer.serve(request, destination)
+        respond = other.respond
         if not in_order:
             respond(self._agent.response(request, 500), now)
         elif request.method == "BYE":
@@ -267,8 +259,12 @@ class InviteSession:
             self._feed(Input.BYE, now, reason=request.headers.get("Reason") or "")
         elif request.method == "INFO":
             respond(self._on_info(request), now)
+        elif request.method == "UPDATE":
+            self.peer_offers.on_update(other, now)
+        elif request.method == "PRACK":
+            self._on_prack(other, now)
         elif request.method in ("REFER", "NOTIFY", "SUBSCRIBE"):
-            self.referrals.receive(server, now)
+            self.referrals.receive(other, now)
         else:
             respond(self._agent.response(request, 200, headers=capabilities(self._agent.config.allow)), now)
 
@@ -287,26 +283,11 @@ class InviteSession:
             self._agent.emit(InfoDigitReceived(session=self.id, event=digit.event, duration_ms=digit.duration_ms))
         return self._agent.response(request, 200)
 
-    def _on_reinvite(self, transaction: InviteServerTransaction, *, in_order: bool, now: float) -> None:
-        request, agent = transaction.request, self._agent
-        try:
-            offer = session_description(request)
-        except (ParseError, RemoteProtocolError) as error:
-            status = error.status_hint if in_order else 500
-            headers = (("Accept", ", ".join(ACCEPTED_TYPES)),) if status == 415 else ()
-            transaction.respond(agent.response(request, status, headers=headers), now)
-            return
-        if not in_order:
-            transaction.respond(agent.response(request, 500), now)
-        elif self.state is State.INCOMING:
-            transaction.respond(agent.response(request, 500, headers=RETRY_LATER), now)
-        elif self.state in (State.ENDING, State.ENDED, State.HANGING_UP):
-            transaction.respond(agent.response(request, 481), now)
-        elif self.state is not State.ESTABLISHED:
-            # ANSWERED: its ACK is lost or late. As caller: our own offer is pending (§14.2).
-            transaction.respond(agent.response(request, 491), now)
-        else:
-            self._reinvite.receive(transaction, offer, now)
+    def _on_prack(self, transaction: ServerTransaction, now: float) -> None:
+        self.peer_offers.on_prack(transaction, now)
+        if self._answer_waits and not self.early.holds_final:
+            self._answer_waits = False
+            self._feed(Input.ANSWER, now)
 
     def on_ack(self, ack: Request, now: float) -> None:
         """Take an ACK to one of our 2xx (§13.3.1.4)."""
@@ -314,16 +295,38 @@ class InviteSession:
         if invite is None:
             return  # again: the first one was enough
         # An INVITE without an offer has ours in the 2xx, and the answer here (§13.2.1).
-        self._theirs = description_or_none(ack) if description_or_none(invite) is None else None
-        self._reinvite.acknowledged()
+        is_late = description_or_none(invite) is None and not (invite.to.tag is None and self.early.is_agreed)
+        self._theirs = description_or_none(ack) if is_late else None
+        self.peer_described = self._theirs or self.peer_described
+        self.peer_offers.acknowledged()
         self._feed(Input.ACK, now)
-        if self.state is State.ESTABLISHED and self._replaces is not None:
+        if self.is_established and self._replaces is not None:
             replaced, self._replaces = self._agent.sessions.get(self._replaces), None
             if replaced is not None:
                 replaced.hang_up(now, reason="Replaced")
 
-    def _on_no_ack(self, now: float) -> None:
+    def enter(self, dialog: Dialog) -> None:
+        """Put a dialog of the session where its requests are looked up."""
+        self._agent.dialogs[dialog.id] = self
+
+    def on_no_ack(self, now: float) -> None:
+        """Hang up (§13.3.1.4)."""
         self._feed(Input.NO_ACK, now)
+
+    def on_no_prack(self, now: float) -> None:
+        """Refuse the INVITE with a 5xx (RFC 3262 §3)."""
+        self._refusal = _Refusal(504)
+        self._feed(Input.NO_PRACK, now)
+
+    def on_expired(self, now: float) -> None:
+        """Hang up (RFC 4028 §10)."""
+        self._bye_reason = 'SIP;cause=408;text="Session timer expired"'
+        self._feed(Input.EXPIRED, now, reason="session timer expired")
+
+    def on_refresh(self, now: float) -> None:
+        """Refresh the session (RFC 4028 §10)."""
+        if self.state is State.ESTABLISHED:
+            self.offers.refresh(now)
 
     def on_cancel(self, transaction: InviteServerTransaction, cancel: Request, now: float) -> None:
         """Take the CANCEL of the first INVITE or of a re-INVITE; it was answered 200 (§9.2)."""
@@ -332,7 +335,7 @@ class InviteSession:
             self._cancel_reason = cancel.headers.get("Reason") or ""
             self._feed(Input.CANCEL, now, reason=self._cancel_reason)
         else:
-            self._reinvite.cancel(transaction, now)
+            self.peer_offers.cancel(transaction, now)
 
     # -- responses of the peer ---------------------------------------------------------------------------------------
 
@@ -343,7 +346,7 @@ class InviteSession:
                 self._on_success(transaction, response, now)
             case "INVITE" if transaction is self._client:
                 self._on_invite_response(response, now)
-            case "BYE" | "INFO" if response.status >= 200:
+            case "BYE" | "INFO" | "PRACK" if response.status >= 200:
                 self._on_final(transaction, response, now)
             case _:
                 pass  # provisionals of non-INVITE; CANCEL's answer says nothing about the INVITE (§9.1)
@@ -364,37 +367,46 @@ class InviteSession:
             if self._fail_over(response, now):
                 return
             self._response = response
-            answerable = (self.state, Input.CHALLENGE) in TABLE and self._authentication.accept(response)
+            answerable = (self.state, Input.CHALLENGE) in TABLE and (
+                self.timer.raised(response) if response.status == 422 else self.authentication.accept(response)
+            )
             event = Input.CHALLENGE if answerable else Input.FAILURE
             self._feed(event, now, status=response.status, reason=response.reason)
             return
-        tag = response.to.tag
-        if response.status > 100 and tag and self._client is not None:
-            dialog = self._forks.provisional(self._client, response) if self._dialog is None else None
-            early = description_or_none(response)
-            if early is not None and dialog is not None:
-                self._forks.answers[tag] = early
+        assert self._client is not None
+        if not self.forks.take(self._client, response, now):
+            return
         self._response = response
         self._feed(Input.PROVISIONAL, now)
 
     def _on_success(self, transaction: ClientTransaction, response: Response, now: float) -> None:
-        if self._forks.acknowledged_again(response):
+        if self.forks.acknowledged_again(response):
             return
-        if self.state in _WE_CALL and transaction is self._client:
+        if self.state in WE_CALL and transaction is self._client:
             self._response = response
             self._feed(Input.SUCCESS, now)
         else:
-            self._forks.hang_up(transaction, response, now)
+            self.forks.hang_up(transaction, response, now)
 
     def _on_final(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         request = transaction.request
-        if self.state is not State.ENDED and self._authentication.accept(response):
-            kept = [(name, value) for name in ("Content-Type", "Reason") for value in request.headers.lines(name)]
-            self._send(request.method, now, headers=kept, body=request.body, again=True)
+        if self.state is not State.ENDED and self.authentication.accept(response):
+            names = ("Content-Type", "Reason", "RAck")
+            kept = [(name, value) for name in names for value in request.headers.lines(name)]
+            dialog = self.dialog_with(request.to.tag or "")
+            self.send(request.method, now, headers=kept, body=request.body, dialog=dialog, again=True)
         elif request.method == "BYE":
             self._feed(Input.BYE_DONE, now)
-        elif response.status in (408, 481):
-            self._feed(Input.GONE, now, status=response.status, reason=response.reason)
+        elif request.method == "INFO" and response.status in (408, 481):
+            self.on_gone(response, now)
+
+    def on_gone(self, response: Response, now: float) -> None:
+        """Learn that the peer no longer knows the dialog (§12.2.1.2)."""
+        self._feed(Input.GONE, now, status=response.status, reason=response.reason)
+
+    def on_silence(self, now: float) -> None:
+        """Learn that a request in the dialog got no answer (§12.2.1.2)."""
+        self._feed(Input.SILENCE, now)
 
     # -- timers ------------------------------------------------------------------------------------------------------
 
@@ -410,7 +422,7 @@ class InviteSession:
                 self._feed(Input.CANCEL_LIMIT, now)
             case Timer.TRY_LIMIT:
                 if self.state is State.CALLING and self._client is not None:
-                    self._client.user = Straggler(self._agent, self._forks)
+                    self._client.user = Straggler(self._agent, self.forks)
                     self._fail_over(None, now)
             case _:
                 raise AssertionError(timer)
@@ -426,6 +438,9 @@ class InviteSession:
             self._cause, self._end_status, self._end_reason = step.cause, status, reason
         for action in step.actions:
             self._perform(action, now)
+        if step.state in (State.HANGING_UP, State.ENDING, State.ENDED):
+            self.offers.end(now)
+            self.timer.stop()
         if self.state is State.ENDED:
             self._finish(now)
         return True
@@ -440,10 +455,13 @@ class InviteSession:
                 timers.disarm(self, Timer.PROGRESS)
                 timers.disarm(self, Timer.SETUP_LIMIT)
                 assert self._server is not None
-                assert self._ours is not None
-                self._accept(self._server, self._ours, now)
+                self.early.stop()
+                if self.early.is_agreed:
+                    self._ours = None  # it was said in a reliable provisional
+                self.accept(self._server, self._ours, now)
             case Action.REFUSE:
                 refusal = self._refusal
+                self.early.stop()
                 self._respond_to_invite(refusal.status, now, reason=refusal.reason, headers=refusal.headers)
             case Action.TELL_CANCEL:
                 agent.emit(SessionCancelled(session=self.id, reason=self._cancel_reason))
@@ -454,14 +472,15 @@ class InviteSession:
             case Action.NEXT_HOP:
                 self._try_next_hop(now)
             case Action.ACK:
-                self._establish()
+                self._establish(now)
             case Action.CANCEL:
                 assert self._client is not None
                 agent.layer.cancel(self._client, self, now)
                 timers.arm(self, Timer.CANCEL_LIMIT, now + agent.values.limit_s)
             case Action.BYE:
-                reason = (("Reason", f"Q.850;cause=16;text={quote(self._end_reason)}"),) if self._end_reason else ()
-                self._send("BYE", now, headers=reason)
+                if self._end_reason and not self._bye_reason:
+                    self._bye_reason = f"Q.850;cause=16;text={quote(self._end_reason)}"
+                self.send("BYE", now, headers=(("Reason", self._bye_reason),) if self._bye_reason else ())
             case Action.ABANDON:
                 assert self._client is not None
                 agent.layer.abandon(self._client)
@@ -474,7 +493,8 @@ class InviteSession:
         described = description_or_none(self._response)
         if action is Action.TELL_ANSWERED:
             # §13.2.1: an answer that came in a 183 need not be said again.
-            answer = described or self._forks.answers.get(tag)
+            early = self.forks.answers.get(tag)
+            self.peer_described = answer = early if tag in self.forks.agreed else described or early
             self._agent.emit(SessionAnswered(session=self.id, answer=answer))
         elif status > 100:
             self._agent.emit(SessionRinging(session=self.id, status=status, early=described))
@@ -482,11 +502,13 @@ class InviteSession:
     def _finish(self, now: float) -> None:
         """Leave every map and say so: the session's last act."""
         agent = self._agent
-        self._reinvite.end(now)
-        self.referrals.end(now)
+        self.peer_offers.end(now)
+        if self._referrals is not None:
+            self._referrals.end(now)
         self._acceptance.stop()
+        self.early.stop()
         agent.timers.disarm_all(self)
-        self._forks.drop()
+        self.forks.drop()
         if self._dialog is not None:
             self._dialog.feed(DialogInput.BYE)
             agent.dialogs.pop(self._dialog.id, None)
@@ -504,47 +526,17 @@ class InviteSession:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     def _respond_to_invite(
-        self, status: int, now: float, *, reason: str | None = None, headers: _HeaderPairs = ()
+        self, status: int, now: float, *, reason: str | None = None, headers: HeaderPairs = ()
     ) -> None:
         assert self._server is not None
         assert self._dialog is not None
         request = self._server.request
         response = self._agent.response(request, status, reason=reason, to_tag=self._dialog.local.tag, headers=headers)
         if status < 200:
-            put_dialog(self._agent, request, response, self._server.destination, contact_user=self._contact_user)
-        self._server.respond(response, now)
-
-    def _accept(self, transaction: InviteServerTransaction, sdp: SessionDescription, now: float) -> None:
-        """Send 200 to the INVITE or to a re-INVITE."""
-        assert self._dialog is not None
-        request = transaction.request
-        self._dialog.feed(DialogInput.SUCCESS)
-        self._dialog.refresh_target(request)
-        response = build_success(self._agent, transaction, self._dialog, sdp, contact_user=self._contact_user)
-        self._acceptance.send(transaction, response, now)
-
-    def _send(
-        self,
-        method: str,
-        now: float,
-        *,
-        headers: _HeaderPairs = (),
-        body: bytes = b"",
-        again: bool = False,
-        user: ClientUser | None = None,
-    ) -> ClientTransaction:
-        """Send a request in the dialog; ``again`` with the answer to a challenge. ``user`` hears of the response."""
-        assert self._dialog is not None
-        request = self._dialog.request(method)
-        destination = self._dialog.destination
-        self._agent.identify(request, destination, contact_user=self._contact_user)
-        for name, value in headers:
-            request.headers.set(name, value)
-        request.body = body
-        if not again:
-            self._authentication.begin()
-        self._authentication.apply(request)
-        return self._agent.layer.request(request, destination, user or self, now)
+            put_dialog(self._agent, request, response, self._server.destination, contact_user=self.contact_user)
+            self.early.send(self._server, response, self._early_sdp, now)
+        else:
+            self._server.respond(response, now)
 
     def _send_invite(self, request: Request, destination: Address, now: float) -> None:
         self._client = self._agent.layer.request(request, destination, self, now)
@@ -564,35 +556,33 @@ class InviteSession:
 
     def _try_next_hop(self, now: float) -> None:
         assert self._client is not None
-        self._forks.drop()
-        self._authentication.begin()
+        self.forks.begin()
+        self.authentication.begin()
         destination = self._hops.waiting.pop(0)
-        request = failed_over(self._agent, self._client.request, destination, contact_user=self._contact_user)
+        request = failed_over(self._agent, self._client.request, destination, contact_user=self.contact_user)
         self._send_invite(request, destination, now)
 
     def _repeat_invite(self, now: float) -> None:
-        """Send the INVITE again with credentials: same Call-ID and From tag, next CSeq (§22.2)."""
+        """Send the INVITE again, changed: same Call-ID and From tag, next CSeq (§22.2, RFC 4028 §7.3)."""
         assert self._client is not None
-        self._forks.drop()
+        self.forks.begin()
         old = self._client.request
         request = Request("INVITE", old.uri, old.headers.copy(), old.body)
         request.headers.remove("Via")
         request.headers.set("CSeq", f"{old.cseq.number + 1} INVITE")
-        self._authentication.apply(request)
+        self.timer.ask(request, first=True)
+        self.authentication.apply(request)
         self._send_invite(request, self._client.destination, now)
 
-    def _establish(self) -> None:
+    def _establish(self, now: float) -> None:
         """Make the dialog of the first 2xx ours; its ACK goes out (§13.2.2.4)."""
         assert self._client is not None
         assert self._response is not None
-        self._dialog = self._forks.confirm(self._client, self._response)
+        self._dialog = self.forks.confirm(self._client, self._response)
+        self.learn(self._response)
+        self.timer.agreed(self._response, now)
         self._agent.timers.disarm(self, Timer.SETUP_LIMIT)
         self._agent.timers.disarm(self, Timer.CANCEL_LIMIT)
-
-    def _dialog_with(self, remote_tag: str) -> Dialog | None:
-        if self._dialog is not None and (self._dialog.remote.tag or "") == remote_tag:
-            return self._dialog
-        return self._forks.early.get(remote_tag)
 
 
 def _first_cseq(agent: UserAgent) -> int:

@@ -17,6 +17,7 @@ from sip.events import EndCause
 __all__ = (
     "IGNORED",
     "TABLE",
+    "WE_CALL",
     "Action",
     "Input",
     "State",
@@ -51,7 +52,7 @@ class Input(StrEnum):
     BYE = "BYE"
     CANCEL = "CANCEL"
     PROVISIONAL = "1xx"
-    CHALLENGE = "401 or 407 that we can answer"
+    CHALLENGE = "401, 407 or 422 that we can answer"
     NEXT_HOP = "no answer or 503, and another next hop is left"
     SUCCESS = "2xx"
     FAILURE = "300-699"
@@ -62,6 +63,8 @@ class Input(StrEnum):
     BYE_DONE = "BYE answered or given up"
     GONE = "481 or 408 in the dialog"
     SILENCE = "no response in the dialog"
+    NO_PRACK = "no PRACK"
+    EXPIRED = "session timer over"
 
 
 class Action(StrEnum):
@@ -100,6 +103,7 @@ TABLE: Mapping[tuple[State, Input], Step] = MappingProxyType(
         (State.INCOMING, Input.CANCEL): Step(State.ENDED, (Action.REFUSE, Action.TELL_CANCEL), EndCause.CANCELLED),
         (State.INCOMING, Input.BYE): Step(State.ENDED, (Action.REFUSE,), EndCause.REMOTE_BYE),  # §15: early dialog
         (State.INCOMING, Input.SETUP_LIMIT): Step(State.ENDED, (Action.REFUSE,), EndCause.TIMEOUT),
+        (State.INCOMING, Input.NO_PRACK): Step(State.ENDED, (Action.REFUSE,), EndCause.TIMEOUT),  # RFC 3262 §3
         (State.ANSWERED, Input.ACK): Step(State.ESTABLISHED, (Action.CONFIRM,)),
         (State.ANSWERED, Input.NO_ACK): Step(State.ENDING, (Action.BYE,), EndCause.ACK_TIMEOUT),
         (State.ANSWERED, Input.HANG_UP): Step(State.HANGING_UP, (), EndCause.LOCAL_BYE),
@@ -139,13 +143,15 @@ TABLE: Mapping[tuple[State, Input], Step] = MappingProxyType(
         (State.ESTABLISHED, Input.BYE): Step(State.ENDED, (), EndCause.REMOTE_BYE),
         (State.ESTABLISHED, Input.GONE): Step(State.ENDED, (), EndCause.REMOTE_BYE),  # §12.2.1.2
         (State.ESTABLISHED, Input.SILENCE): Step(State.ENDING, (Action.BYE,), EndCause.TIMEOUT),  # §12.2.1.2
+        (State.ESTABLISHED, Input.EXPIRED): Step(State.ENDING, (Action.BYE,), EndCause.TIMEOUT),  # RFC 4028 §10
         # We have hung up.
         (State.ENDING, Input.BYE): Step(State.ENDED),  # RFC 5407 §3.1.4: both hang up at once
         (State.ENDING, Input.BYE_DONE): Step(State.ENDED),
     }
 )
 
-_WE_CALL = (State.CALLING, State.PROCEEDING, State.CANCEL_PENDING, State.CANCELLING)
+WE_CALL = (State.CALLING, State.PROCEEDING, State.CANCEL_PENDING, State.CANCELLING)
+"States in which our INVITE has no final response."
 _WE_ARE_CALLED = (State.INCOMING, State.ANSWERED, State.HANGING_UP)
 _AFTER_SETUP = (State.ESTABLISHED, State.ENDING, State.ENDED)
 _RESPONSES_TO_INVITE = (
@@ -157,12 +163,12 @@ IGNORED: frozenset[tuple[State, Input]] = frozenset(
     {
         # What belongs to the other role. RING, ANSWER and REJECT out of place are a LocalProtocolError to the caller.
         *((state, event) for state in _WE_ARE_CALLED for event in _RESPONSES_TO_INVITE),
-        *((state, event) for state in _WE_CALL for event in (Input.ACK, Input.NO_ACK, Input.CANCEL)),
-        *((state, event) for state in (*_WE_CALL, *_AFTER_SETUP) for event in (Input.RING, Input.ANSWER, Input.REJECT)),
+        *((state, event) for state in WE_CALL for event in (Input.ACK, Input.NO_ACK, Input.CANCEL)),
+        *((state, event) for state in (*WE_CALL, *_AFTER_SETUP) for event in (Input.RING, Input.ANSWER, Input.REJECT)),
         *((state, event) for state in (State.ANSWERED, State.HANGING_UP)
           for event in (Input.RING, Input.ANSWER, Input.REJECT, Input.SETUP_LIMIT)),
         # A callee must not send BYE before the dialog is confirmed (§15): the peer gets 481.
-        *((state, Input.BYE) for state in _WE_CALL),
+        *((state, Input.BYE) for state in WE_CALL),
         # CANCEL has no effect once a final response is out (§9.2).
         *((state, Input.CANCEL) for state in (State.ANSWERED, State.HANGING_UP, *_AFTER_SETUP)),
         (State.INCOMING, Input.ACK),
@@ -178,11 +184,14 @@ IGNORED: frozenset[tuple[State, Input]] = frozenset(
         *((state, Input.CANCEL_LIMIT) for state in (State.CALLING, State.PROCEEDING, State.CANCEL_PENDING)),
         (State.CANCELLING, Input.PROVISIONAL),
         # Requests of ours in a dialog begin with ESTABLISHED; later answers to them change nothing.
-        *((state, event) for state in (*_WE_ARE_CALLED, *_WE_CALL)
+        *((state, event) for state in (*_WE_ARE_CALLED, *WE_CALL)
           for event in (Input.GONE, Input.SILENCE, Input.BYE_DONE)),
         (State.ESTABLISHED, Input.BYE_DONE),
         *((state, event) for state in (State.ENDING, State.ENDED)
           for event in (Input.ACK, Input.NO_ACK, Input.GONE, Input.SILENCE)),
+        # Reliable provisionals end with the final response, the session timer runs while we talk.
+        *((state, Input.NO_PRACK) for state in State if state is not State.INCOMING),
+        *((state, Input.EXPIRED) for state in State if state is not State.ESTABLISHED),
         (State.ENDED, Input.BYE),
         (State.ENDED, Input.BYE_DONE),
         # Further 2xx to our INVITE are acknowledged outside this table, without a change of state.

@@ -325,7 +325,8 @@ class Referrals:
         """Take a REFER, NOTIFY or SUBSCRIBE in the dialog."""
         if self._dialog() is None:
             # A BYE is under way, or the ACK to our 2xx is: the peer may ask again once it has come.
-            self._answer(transaction, 481 if transaction.request.method != "REFER" else 500, now, _RETRY_LATER)
+            later = transaction.request.method == "REFER"
+            self._answer(transaction, 500 if later else 481, now, _RETRY_LATER if later else ())
             return
         match transaction.request.method:
             case "REFER":
@@ -341,7 +342,9 @@ class Referrals:
         try:
             if len(lines) != 1:
                 raise ParseError("not exactly one", where="Refer-To", section="RFC 3515 §2.4.1")
-            refer_to = NameAddr.parse(lines[0])
+            # A URI with headers must stand in brackets (RFC 3261 §20). It is alone here, so without them it is clear.
+            bare = "?" in lines[0] and "<" not in lines[0]
+            refer_to = NameAddr.parse(f"<{lines[0]}>" if bare else lines[0])
             replaces = _replaces_of(refer_to.uri)
         except ParseError:
             self._answer(transaction, 400, now)

@@ -1,7 +1,8 @@
-"""The peer's re-INVITE in a session (RFC 3261 §14.2).
+"""The peer's offers in a session: re-INVITE (RFC 3261 §14.2), UPDATE (RFC 3311 §5.2), PRACK (RFC 3262 §5).
 
 Laws: the application answers one at a time. While it has not answered, another gets 500 with Retry-After; while the
-ACK to our 2xx is missing, 491. A refused re-INVITE leaves the session as it was.
+ACK to our 2xx is missing, 491. A refused offer leaves the session as it was. The answer to an UPDATE or a PRACK needs
+no ACK.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ from types import MappingProxyType
 from weakref import WeakMethod
 
 from sip.agent import UserAgent
+from sip.bodies import ACCEPTED_TYPES, session_description
+from sip.errors import ParseError, RemoteProtocolError
 from sip.events import OfferReceived, OfferRequested, SessionId
 from sip.sdp import SessionDescription
-from sip.transaction import InviteServerTransaction
+from sip.session_timer import is_too_brief
+from sip.transaction import InviteServerTransaction, ServerTransaction
 
-__all__ = ("IGNORED", "RETRY_LATER", "TABLE", "Action", "Input", "Reinvite", "State")
+__all__ = ("IGNORED", "TABLE", "Action", "Input", "Reinvite", "State", "is_readable", "retry_later")
 
-RETRY_LATER = (("Retry-After", "10"),)
-"§14.2 wants a random number from 0 to 10 seconds; who waits longest disturbs least."
+MAX_RETRY_AFTER_S = 10
 
 
 class State(StrEnum):
-    """Where the peer's re-INVITE stands."""
+    """Where the peer's offer stands."""
 
     IDLE = "idle"
     RECEIVED = "received"  # the application has to answer
+    UPDATED = "updated"  # as RECEIVED, but by an UPDATE or a PRACK
     ANSWERED = "answered"  # our 2xx is not acknowledged yet
 
 
@@ -34,6 +38,7 @@ class Input(StrEnum):
     """What can happen to it."""
 
     REINVITE = "re-INVITE"
+    UPDATE = "offer in an UPDATE or a PRACK"
     ANSWER = "answer"
     REFUSE = "refuse"
     CANCEL = "CANCEL"
@@ -47,7 +52,7 @@ class Action(StrEnum):
     TELL = "tell the application"
     ANSWER = "send 2xx"
     REFUSE = "send 300-699"
-    TERMINATE = "send 487"
+    TERMINATE = "send 487 to an INVITE, 481 to another"
     RETRY_LATER = "send 500 with Retry-After"
     PENDING = "send 491"
 
@@ -55,12 +60,20 @@ class Action(StrEnum):
 TABLE: Mapping[tuple[State, Input], tuple[State, Action | None]] = MappingProxyType(
     {
         (State.IDLE, Input.REINVITE): (State.RECEIVED, Action.TELL),
+        (State.IDLE, Input.UPDATE): (State.UPDATED, Action.TELL),
+        (State.UPDATED, Input.REINVITE): (State.UPDATED, Action.RETRY_LATER),
+        (State.UPDATED, Input.UPDATE): (State.UPDATED, Action.RETRY_LATER),
+        (State.UPDATED, Input.ANSWER): (State.IDLE, Action.ANSWER),
+        (State.UPDATED, Input.REFUSE): (State.IDLE, Action.REFUSE),
+        (State.UPDATED, Input.ENDED): (State.IDLE, Action.TERMINATE),
         (State.RECEIVED, Input.REINVITE): (State.RECEIVED, Action.RETRY_LATER),
+        (State.RECEIVED, Input.UPDATE): (State.RECEIVED, Action.RETRY_LATER),
         (State.RECEIVED, Input.ANSWER): (State.ANSWERED, Action.ANSWER),
         (State.RECEIVED, Input.REFUSE): (State.IDLE, Action.REFUSE),
         (State.RECEIVED, Input.CANCEL): (State.IDLE, Action.TERMINATE),
         (State.RECEIVED, Input.ENDED): (State.IDLE, Action.TERMINATE),
         (State.ANSWERED, Input.REINVITE): (State.ANSWERED, Action.PENDING),
+        (State.ANSWERED, Input.UPDATE): (State.ANSWERED, Action.PENDING),
         (State.ANSWERED, Input.ACK): (State.IDLE, None),
         (State.ANSWERED, Input.ENDED): (State.IDLE, None),
     }
@@ -74,36 +87,61 @@ IGNORED: frozenset[tuple[State, Input]] = frozenset(
         (State.IDLE, Input.ACK),
         (State.IDLE, Input.ENDED),
         (State.RECEIVED, Input.ACK),
+        (State.UPDATED, Input.ACK),
+        (State.UPDATED, Input.CANCEL),  # there is no CANCEL of what is not an INVITE (§9.1)
         (State.ANSWERED, Input.ANSWER),
         (State.ANSWERED, Input.REFUSE),
         (State.ANSWERED, Input.CANCEL),
     }
 )
 
-SendAnswer = Callable[[InviteServerTransaction, SessionDescription, float], object]
+SendAnswer = Callable[[ServerTransaction, SessionDescription, float], object]
+
+
+def retry_later(agent: UserAgent) -> tuple[tuple[str, str]]:
+    """Return a Retry-After of 0 to 10 seconds by chance (§14.2, RFC 3311 §5.2)."""
+    return (("Retry-After", str(int(agent.fraction() * (MAX_RETRY_AFTER_S + 1)))),)
+
+
+def is_readable(agent: UserAgent, transaction: ServerTransaction, now: float) -> bool:
+    """Check the body and the session timer of a re-INVITE, UPDATE or PRACK; when False, it was refused here."""
+    request = transaction.request
+    try:
+        session_description(request)
+    except (ParseError, RemoteProtocolError) as error:
+        headers = (("Accept", ", ".join(ACCEPTED_TYPES)),) if error.status_hint == 415 else ()
+        transaction.respond(agent.response(request, error.status_hint, headers=headers), now)
+        return False
+    if request.method != "PRACK" and is_too_brief(request, agent.config):
+        headers = (("Min-SE", str(agent.config.min_se_s)),)
+        transaction.respond(agent.response(request, 422, headers=headers), now)
+        return False
+    return True
 
 
 class Reinvite:
-    """What the peer's re-INVITEs do in one session. ``send_answer``, its method, sends the 2xx; held weakly."""
+    """What the peer's offers do in one session. ``send_answer``, its method, sends the 2xx; held weakly."""
 
     def __init__(self, agent: UserAgent, session: SessionId, send_answer: SendAnswer) -> None:
         self.state = State.IDLE
         self._agent = agent
         self._session = session
         self._send_answer = WeakMethod(send_answer)
-        self._transaction: InviteServerTransaction | None = None
+        self._transaction: ServerTransaction | None = None
 
-    def receive(self, transaction: InviteServerTransaction, offer: SessionDescription | None, now: float) -> None:
-        """Take a re-INVITE."""
+    def receive(self, transaction: ServerTransaction, offer: SessionDescription | None, now: float) -> None:
+        """Take a re-INVITE, or the offer in an UPDATE or a PRACK."""
         agent, request = self._agent, transaction.request
-        match self._step(Input.REINVITE):
+        is_invite = isinstance(transaction, InviteServerTransaction)
+        match self._step(Input.REINVITE if is_invite else Input.UPDATE):
             case Action.RETRY_LATER:
-                transaction.respond(agent.response(request, 500, headers=RETRY_LATER), now)
+                transaction.respond(agent.response(request, 500, headers=retry_later(agent)), now)
             case Action.PENDING:
                 transaction.respond(agent.response(request, 491), now)
             case _:
                 self._transaction = transaction
-                transaction.respond(agent.response(request, 100), now)
+                if is_invite:
+                    transaction.respond(agent.response(request, 100), now)
                 if offer is None:
                     agent.emit(OfferRequested(session=self._session))
                 else:
@@ -133,7 +171,7 @@ class Reinvite:
     def end(self, now: float) -> None:
         """The session is over."""
         if self._step(Input.ENDED) is Action.TERMINATE:
-            self._respond(487, now)
+            self._respond(487 if isinstance(self._transaction, InviteServerTransaction) else 481, now)
         self._transaction = None
 
     def _step(self, event: Input) -> Action | None:

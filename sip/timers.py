@@ -37,6 +37,12 @@ class Timer(StrEnum):
     PROGRESS = "progress"  # §13.3.1.1: a provisional every minute keeps proxies from giving up
     SETUP_LIMIT = "setup-limit"  # ours: how long a session may stay unanswered
     CANCEL_LIMIT = "cancel-limit"  # §9.1: no final response for 64*T1 after CANCEL
+    PROVISIONAL = "1xx"  # RFC 3262 §3: a reliable provisional is repeated
+    PROVISIONAL_LIMIT = "1xx-limit"  # RFC 3262 §3: no PRACK for 64*T1
+    OFFER_RETRY = "offer-retry"  # §14.1: after 491
+    OFFER_LIMIT = "offer-limit"  # ours: how long a re-INVITE may stay unanswered
+    SESSION_REFRESH = "session-refresh"  # RFC 4028 §10: half of the interval
+    SESSION_EXPIRES = "session-expires"  # RFC 4028 §10: a little before the interval is over
     TRY_LIMIT = "try-limit"  # RFC 3263 §4.3: how long a silent next hop is tried when another one is left
     SUBSCRIPTION = "subscription"  # RFC 3515: how long a REFER may stay undecided, and how long it is reported on
     REFRESH = "refresh"  # §10.2.4: a binding is renewed before it expires

@@ -23,6 +23,7 @@ from sip.overload import MAX_HEAD, quick_refusal
 from sip.refer import ALLOW_EVENTS
 from sip.replaces import find_replaced
 from sip.routing import response_destination, stamp_source
+from sip.session_timer import is_too_brief
 
 __all__ = ("RequestHandler",)
 
@@ -172,6 +173,9 @@ class RequestHandler:
         except ParseError as error:
             self.refuse(request, destination, error.status_hint)
             return
+        if is_too_brief(request, self._agent.config):
+            self.refuse(request, destination, 422, headers=(("Min-SE", str(self._agent.config.min_se_s)),))
+            return
         if self._is_full:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
@@ -180,7 +184,7 @@ class RequestHandler:
             self.refuse(request, destination, 503, headers=self._retry_after)
             return
         InviteSession.receive(
-            self._agent, request, offer, source, destination, now, admission=admission, replaces=replaces
+            self._agent, request, offer, source, destination, now, replaces=replaces, admission=admission
         )
 
     def _refuse_outside(self, request: Request, destination: Address) -> None:
@@ -192,7 +196,7 @@ class RequestHandler:
             # We make no calls for strangers, and only a REFER makes such a subscription (RFC 3515 §2.4.4).
             self.refuse(request, destination, 403)
         else:
-            # BYE, INFO and NOTIFY live in dialogs only (§15.1.2, RFC 6086 §4.2.2, RFC 6665 §4.1.3).
+            # The rest lives in dialogs only (§15.1.2, RFC 3262 §3, RFC 3311 §5.2, RFC 6086 §4.2.2, RFC 6665 §4.1.3).
             self.refuse(request, destination, 481)
 
     def _answer_options(self, request: Request, destination: Address, now: float) -> None:

@@ -39,8 +39,8 @@ __all__ = ("Access", "open_access")
 
 log = logging.getLogger("engine.access")
 
-ALGORITHMS = ("SHA-256", "MD5")
-"RFC 8760 §2.4: best first. MD5 is what most telephones can."
+MIN_PASSWORD = 12
+"Characters: whoever reads an answer on the way can try passwords at leisure, whatever the algorithm."
 CACHED_SOURCES = 4096
 EXPECTED_HOSTS = 1024
 "Hosts that we sent requests to, and whose responses are let in."
@@ -55,6 +55,7 @@ _SCANNER = re.compile(
     "friendly-scanner|friendly-request|sipvicious|sipcli|sip-?scan|pplsip|vaxs?ip|sundayddr|siparmyknife|iwar", re.I
 )
 
+_HASHES = {"SHA-256": "sha256", "MD5": "md5"}
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -67,6 +68,7 @@ class _Rule:
     to: frozenset[str] = frozenset()
     certificates: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
+    algorithms: tuple[str, ...] = ()
     is_trusted: bool = False
 
     def takes_from(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, listener: int | None) -> bool:
@@ -136,12 +138,17 @@ class Access:
         self._registrars: set[str] = set()
         self._expected: OrderedDict[str, None] = OrderedDict()
         self._cache: dict[tuple[str, int | None], _Seen] = {}
-        self._digest = DigestServer(config.realm, entropy(SECRET_OCTETS), algorithms=ALGORITHMS)
+        self._realm = config.realm
+        self._servers = {
+            rule.algorithms: DigestServer(config.realm, entropy(SECRET_OCTETS), algorithms=rule.algorithms)
+            for rule in self._rules
+            if rule.algorithms
+        }
         self._secret = entropy(SECRET_OCTETS)
         self._ha1 = {
             (user, algorithm): _ha1(algorithm, user, config.realm, password)
             for user, password in passwords.items()
-            for algorithm in ALGORITHMS
+            for algorithm in _HASHES
         }
         self._dials = dials
         self._peer_names = peer_names
@@ -251,11 +258,13 @@ class Access:
         if line is None:
             is_lost = request.method == "INVITE" and not self._dials(request.uri.user or "")
             self._note(Evidence.UNKNOWN_USER if is_lost else Evidence.CHALLENGED, seen, source, now)
-            return self._challenge(seen, now)
-        outcome = self._digest.check(
+            return self._challenge(rule, seen, now)
+        outcome = self._servers[rule.algorithms].check(
             line,
             method=request.method,
-            uri=str(request.uri),
+            # RFC 3261 §22.4: proxies rewrite the Request-URI, so another URI in the answer is no failure (SIPp leaves
+            # the user out). An answer is good for one request, so what it was made for cannot be swapped later.
+            uri=str(request.uri) if answer is None else answer.uri,
             body=request.body,
             now=now,
             find_ha1=lambda user, algorithm: self._ha1.get((user, algorithm)) if user in rule.users else None,
@@ -266,12 +275,12 @@ class Access:
             return Refusal(403) if is_closed else rule.admission(answer.username)
         if outcome is Outcome.STALE:
             self._note(Evidence.CHALLENGED, seen, source, now)
-            return self._challenge(seen, now, stale=True)
+            return self._challenge(rule, seen, now, stale=True)
         has_been_here = answer is not None and hmac.compare_digest(
             (answer.opaque or "").encode("utf-8", "surrogateescape"), self._opaque(seen, answer.nonce).encode()
         )
         self._note(Evidence.WRONG_ANSWER, seen, source, now, is_proven=has_been_here, mark=hash(line) or 1)
-        return self._challenge(seen, now)
+        return self._challenge(rule, seen, now)
 
     def _answer_in(self, request: Request) -> tuple[str | None, DigestAnswer | None]:
         """Return the answer for our realm, as text and read, else one that cannot be read; None for none."""
@@ -282,16 +291,16 @@ class Access:
             except ParseError:
                 unreadable = line
                 continue
-            if answer.realm == self._digest.realm:
+            if answer.realm == self._realm:
                 return line, answer
         return unreadable, None
 
-    def _challenge(self, seen: _Seen, now: float, *, stale: bool = False) -> Refusal:
+    def _challenge(self, rule: _Rule, seen: _Seen, now: float, *, stale: bool = False) -> Refusal:
         return Refusal(
             401,
             tuple(
                 ("WWW-Authenticate", str(replace(challenge, opaque=self._opaque(seen, challenge.nonce))))
-                for challenge in self._digest.challenges(now, stale=stale)
+                for challenge in self._servers[rule.algorithms].challenges(now, stale=stale)
             ),
         )
 
@@ -386,10 +395,16 @@ def open_access(
     peer_names: Callable[[int], tuple[str, ...]] = lambda flow: (),
 ) -> Access:
     """Return the gate of a configuration; reads the passwords from the environment. Raises ``ConfigError``."""
-    passwords = {
-        name: secret_from_environment(user.password_env, f"sip.user.{name}.password_env")
-        for name, user in config.sip.users.items()
-    }
+    passwords = {}
+    for name, user in config.sip.users.items():
+        where = f"sip.user.{name}.password_env"
+        passwords[name] = secret_from_environment(user.password_env, where)
+        if len(passwords[name]) < MIN_PASSWORD:
+            raise ConfigError(
+                f"the password in {user.password_env} has less than {MIN_PASSWORD} characters",
+                where=where,
+                remedy="draw one: openssl rand -base64 18",
+            )
     return Access(
         config.sip,
         listeners=listeners,
@@ -418,6 +433,7 @@ def _compile(config: SipConfig, listeners: Mapping[str, Collection[int]]) -> tup
                 to=frozenset(rule.to),
                 certificates=frozenset(name.lower() for name in rule.certificates),
                 users=frozenset(rule.users or config.users),
+                algorithms=rule.algorithms if rule.require == "digest" else (),
                 is_trusted=rule.trusted,
             )
         )
@@ -433,5 +449,4 @@ def _literal(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 def _ha1(algorithm: str, user: str, realm: str, password: str) -> str:
     """Return H(username:realm:password) in hexadecimal (RFC 7616 §3.4.2)."""
-    name = {"SHA-256": "sha256", "MD5": "md5"}[algorithm]
-    return hashlib.new(name, f"{user}:{realm}:{password}".encode(), usedforsecurity=False).hexdigest()
+    return hashlib.new(_HASHES[algorithm], f"{user}:{realm}:{password}".encode(), usedforsecurity=False).hexdigest()

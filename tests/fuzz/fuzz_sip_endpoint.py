@@ -8,12 +8,14 @@ left. ``tests/property/test_sip_endpoint.py`` feeds it without atheris.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a file, the repository is not on the path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sip.endpoint import Endpoint
+from sip.errors import LocalProtocolError
 from sip.events import InviteReceived, OfferReceived, OfferRequested, SessionConfirmed, SessionEnded, SessionId
 from tests.support.sip_pair import ALICE, BOB, make_endpoint, offer_of
 
@@ -57,7 +59,7 @@ def _act(endpoint: Endpoint, live: set[SessionId], now: float, choice: int) -> N
                 if choice % 3 == 0:
                     endpoint.reject(event.session, 486, now)
                 elif choice % 3 == 1:
-                    endpoint.ring(event.session, now)
+                    endpoint.progress(event.session, now, sdp=offer_of(BOB) if choice % 2 else None)
                     endpoint.answer(event.session, offer_of(BOB), now)
             case OfferReceived() | OfferRequested():
                 if choice % 2:
@@ -66,6 +68,9 @@ def _act(endpoint: Endpoint, live: set[SessionId], now: float, choice: int) -> N
                     endpoint.refuse_offer(event.session, 488, now)
             case SessionConfirmed() if choice % 5 == 0:
                 endpoint.hang_up(event.session, now)
+            case SessionConfirmed() if choice % 5 == 1:
+                with suppress(LocalProtocolError):
+                    endpoint.offer(event.session, offer_of(BOB), now)
             case SessionEnded():
                 live.remove(event.session)  # KeyError: it ended twice
     endpoint.datagrams_to_send(now)

@@ -116,6 +116,13 @@ def test_the_call_to_replace_comes_out_of_the_uri() -> None:
     assert str(event.replaces) == "12345@192.0.2.7;to-tag=12345;from-tag=5FFE-3994"
 
 
+def test_brackets_that_were_forgotten_are_not_missed() -> None:
+    event = referred(f"Refer-To: {AGENT};user=phone?Replaces=1%3Bto-tag%3D2%3Bfrom-tag%3D3")[3]
+    assert event.refer_to.uri.param("user") == "phone"
+    assert event.replaces is not None
+    assert event.replaces.dialog_id == ("1", "2", "3")
+
+
 def test_acceptance_is_202_and_a_notify_at_once() -> None:
     solo, caller, session, event = referred()
     before = len(solo.sent)
@@ -200,6 +207,7 @@ def test_what_the_state_forbids_is_a_local_error() -> None:
     [
         ("Subject: nobody", 400),
         (f"Refer-To: <{AGENT}>\nRefer-To: <{AGENT}>", 400),
+        (f"Refer-To: <{AGENT}>, <{AGENT}>", 400),
         ("Refer-To: <sip:>", 400),
         (f"Refer-To: <{AGENT}?Replaces=1%3Bto-tag%3D2>", 400),
         ("Refer-To: <isbn:2983792873>", 416),
@@ -218,6 +226,23 @@ def test_refer_outside_of_a_session_is_refused() -> None:
     assert seen(solo.receive(Caller().write("REFER", headers=f"Refer-To: <{AGENT}>"))) == [403]
     assert seen(solo.receive(Caller(to_tag="gone").write("REFER", headers=f"Refer-To: <{AGENT}>"))) == [481]
     solo.assert_nothing_left()
+
+
+def test_before_the_call_is_confirmed_a_refer_is_put_off() -> None:
+    solo, caller = Solo.at(), Caller()
+    solo.receive(caller.invite())
+    session = solo.take(InviteReceived).session
+    solo.endpoint.answer(session, answer_of(BOB, offer_of(ALICE)), solo.now)
+    solo.collect()
+    caller.learn(solo.last(Response))
+    number = caller.cseq
+    (answer,) = solo.receive(caller.write("REFER", headers=f"Refer-To: <{AGENT}>"))
+    assert isinstance(answer, Response)
+    assert (answer.status, answer.headers.get("Retry-After")) == (500, "10")
+    assert seen(solo.receive(report(caller, "200 OK"))) == [481]
+    solo.receive(caller.ack(cseq=number))
+    assert solo.receive(caller.write("REFER", headers=f"Refer-To: <{AGENT}>")) == []
+    assert solo.take(ReferReceived)
 
 
 def test_more_refers_than_anybody_needs_are_put_off() -> None:

@@ -35,6 +35,7 @@ PHONES = """
 [[sip.access]]
 name = "phones"
 require = "digest"
+algorithms = ["SHA-256", "MD5"]
 [sip.user.frontdesk]
 password_env = "FRONTDESK_PASSWORD"
 [sip.user.backoffice]
@@ -298,6 +299,13 @@ def test_an_answer_that_was_used_is_not_taken_again_and_is_no_failure() -> None:
     assert parse_challenge(challenge_of(again)).stale
 
 
+def test_a_proxy_may_have_rewritten_the_request_uri() -> None:
+    access = access_of(PHONES)
+    answer = answer_to(access.judge(invite(), PHONE, 1.0), to="public-name")
+    assert isinstance(access.judge(invite(answer=answer), PHONE, 1.0), Admission)
+    assert isinstance(access.judge(invite("save", answer=answer), PHONE, 1.0), Refusal)  # once only
+
+
 def test_an_answer_for_another_realm_is_none() -> None:
     access = access_of(PHONES)
     other = answer_to(access.judge(invite(), PHONE, 1.0)).replace('realm="paytone"', 'realm="elsewhere"')
@@ -508,6 +516,8 @@ def test_every_kind_of_evidence_is_counted_for_the_console() -> None:
         ('[[sip.access]]\nname = "allow"\nfrom = ["::/0"]\n', "stand for"),
         ('[[sip.access]]\nname = "a"\nfrom = ["::/0"]\n[[sip.access]]\nname = "a"\nfrom = ["::/0"]\n', "same name"),
         (PHONES.replace('"digest"', '"digest"\nusers = ["nobody"]'), "nobody|sip.user"),
+        (PHONES.replace('["SHA-256", "MD5"]', "[]"), "algorithms"),
+        (PHONES.replace('["SHA-256", "MD5"]', '["MD5", "MD5"]'), "algorithms"),
         ("[sip.ban]\nfirst_s = 100\nlongest_s = 10\n", "longest_s"),
         ("[sip.ban]\nfailures = 0\n", "failures"),
         ('[sip]\nrealm = "a\\"b"\n', "realm"),
@@ -522,6 +532,21 @@ def test_a_rule_for_a_listener_that_is_not_there_is_named_with_the_remedy() -> N
     with pytest.raises(ConfigError, match=r"sip\.access\[0\]\.listener.*udp:10\.0\.0\.1:5060") as caught:
         access_of('[[sip.access]]\nname = "x"\nfrom = ["::/0"]\nlistener = "udp:10.0.0.1:5060"\n')
     assert "127.0.0.1:5060" in caught.value.remedy
+
+
+def test_a_password_that_can_be_guessed_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRONTDESK_PASSWORD", "hunter2hunt")
+    with pytest.raises(ConfigError, match="less than 12") as caught:
+        access_of(PHONES)
+    assert "hunter2" not in f"{caught.value} {caught.value.remedy}"
+
+
+def test_by_default_the_challenge_is_one_that_every_telephone_can_answer() -> None:
+    access = access_of(PHONES.replace('algorithms = ["SHA-256", "MD5"]\n', ""))
+    verdict = access.judge(invite(), PHONE, 1.0)
+    assert isinstance(verdict, Refusal)
+    assert [parse_challenge(value).algorithm for _, value in verdict.headers] == ["MD5"]
+    assert isinstance(answered(access, PHONE, 1.0), Admission)
 
 
 def test_a_password_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
