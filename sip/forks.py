@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 from sip.address import Address
 from sip.agent import UserAgent
@@ -73,7 +74,7 @@ class Forks:
         "Tags whose reliable provisional brought the answer to our INVITE's offer (RFC 3262 §5)."
         self.order = InOrder()
         self._agent = agent
-        self._session = session
+        self._session: Session = proxy(session)  # whose own calls are all that come here while it is needed
         self._acks: dict[str, tuple[bytes, Address]] = {}
 
     def _dialog_of(self, invite: ClientTransaction, response: Response) -> Dialog | None:

@@ -439,7 +439,8 @@ class InviteSession(Session):
         for action in step.actions:
             self._perform(action, now)
         if step.state in (State.HANGING_UP, State.ENDING, State.ENDED):
-            self.offers.end(now)
+            if self._offers is not None:
+                self._offers.end(now)
             self.timer.stop()
         if self.state is State.ENDED:
             self._finish(now)
@@ -502,13 +503,8 @@ class InviteSession(Session):
     def _finish(self, now: float) -> None:
         """Leave every map and say so: the session's last act."""
         agent = self._agent
-        self.peer_offers.end(now)
-        if self._referrals is not None:
-            self._referrals.end(now)
-        self._acceptance.stop()
-        self.early.stop()
+        self.end_rooms(now)
         agent.timers.disarm_all(self)
-        self.forks.drop()
         if self._dialog is not None:
             self._dialog.feed(DialogInput.BYE)
             agent.dialogs.pop(self._dialog.id, None)

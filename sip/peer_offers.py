@@ -8,6 +8,7 @@ the remote target and the session timer.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import proxy
 
 from sip.acceptance import build_success
 from sip.agent import UserAgent
@@ -30,7 +31,7 @@ class PeerOffers(Reinvite):
 
     def __init__(self, agent: UserAgent, session: Session) -> None:
         super().__init__(agent, session.id, self._send_answer_of_session)
-        self._invite_session = session
+        self._invite_session: Session = proxy(session)
 
     @property
     def is_open(self) -> bool:
@@ -48,7 +49,7 @@ class PeerOffers(Reinvite):
             transaction.respond(agent.response(request, 500, headers=retry_later(agent)), now)
         elif session.state in (State.ENDING, State.ENDED, State.HANGING_UP):
             transaction.respond(agent.response(request, 481), now)
-        elif session.state is not State.ESTABLISHED or session.offers.is_open:
+        elif session.state is not State.ESTABLISHED or session.has_open_offer:
             # ANSWERED: its ACK is lost or late. As caller, or with a re-INVITE out: our own offer is pending (§14.2).
             transaction.respond(agent.response(request, 491), now)
         else:
@@ -94,7 +95,7 @@ class PeerOffers(Reinvite):
     def _is_ours_open(self, remote_tag: str) -> bool:
         """Whether an offer of ours waits for its answer in that dialog, or our 2xx for its ACK."""
         session = self._invite_session
-        if session.offers.is_open or session.state in (State.ANSWERED, State.HANGING_UP):
+        if session.has_open_offer or session.state in (State.ANSWERED, State.HANGING_UP):
             return True
         if session.state is State.INCOMING:
             return not session.early.is_agreed

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from types import MappingProxyType
+from weakref import WeakMethod
 
 from sip.agent import UserAgent
 from sip.message import Request, Response
@@ -68,14 +69,14 @@ IGNORED = frozenset((State.IDLE, event) for event in Input if event is not Input
 
 
 class ReliableProvisionals:
-    """Ours to one INVITE. ``on_no_prack`` is called when one was not acknowledged within 64*T1."""
+    """Ours to one INVITE. ``on_no_prack``, the session's method, is called when one was not acknowledged in 64*T1."""
 
     def __init__(self, agent: UserAgent, on_no_prack: Callable[[float], object]) -> None:
         self.state = State.IDLE
         self.last_carried_sdp = False
         "Whether the one under way, or the last, had a description."
         self._agent = agent
-        self._on_no_prack = on_no_prack
+        self._on_no_prack = WeakMethod(on_no_prack)
         # §3: begins anywhere below 2**31, and must not run over.
         self._rseq = 0
         self._current: tuple[InviteServerTransaction, Response] | None = None
@@ -130,7 +131,8 @@ class ReliableProvisionals:
             case Action.GIVE_UP:
                 self._queue.clear()
                 self._rest()
-                self._on_no_prack(now)
+                if (on_no_prack := self._on_no_prack()) is not None:
+                    on_no_prack(now)
             case _:
                 pass
 

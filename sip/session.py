@@ -30,7 +30,11 @@ HeaderPairs = Iterable[tuple[str, str]]
 
 
 class Session(ABC):
-    """A session without its machine."""
+    """A session without its machine.
+
+    Its rooms hold it weakly, or are let go of at its end: a session and its rooms must not keep each other for the
+    garbage collector to find.
+    """
 
     def __init__(self, agent: UserAgent, state: State, *, credentials: Credentials | None = None) -> None:
         self.id = agent.new_session_id()
@@ -47,7 +51,7 @@ class Session(ABC):
         self._acceptance = Acceptance(agent, self.on_no_ack)
         self.forks = Forks(agent, self)  # as caller
         self.early = Early(agent, self.on_no_prack)  # as callee
-        self.offers = OurOffers(agent, self)
+        self._offers: OurOffers | None = None
         self.peer_offers = PeerOffers(agent, self)
         self._referrals: Referrals | None = None
         self.timer = SessionTimer(agent, refresh=self.on_refresh, expire=self.on_expired)
@@ -105,6 +109,31 @@ class Session(ABC):
                 self._agent, self.id, dialog=self.dialog, send=self.send, accept_challenge=self.authentication.accept
             )
         return self._referrals
+
+    @property
+    def offers(self) -> OurOffers:
+        """What we change in the session: made when it is first needed, as most calls end as they began."""
+        if self._offers is None:
+            self._offers = OurOffers(self._agent, self)
+        return self._offers
+
+    @property
+    def has_open_offer(self) -> bool:
+        """Whether an offer of ours waits for its answer."""
+        return self._offers is not None and self._offers.is_open
+
+    def end_rooms(self, now: float) -> None:
+        """End what the rooms do. Those that hold the session are let go of, so that nothing keeps it afterwards."""
+        self.peer_offers.end(now)
+        if self._referrals is not None:
+            self._referrals.end(now)
+            self._referrals = None
+        if self._offers is not None:
+            self._offers.end(now)
+            self._offers = None
+        self._acceptance.stop()
+        self.early.stop()
+        self.forks.drop()
 
     def dialog(self) -> Dialog | None:
         """Return the dialog while the session is established, None before and after."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from weakref import WeakMethod
 
 from sip.agent import EndpointConfig, UserAgent
 from sip.message import Request, Response
@@ -65,7 +66,7 @@ def _min_se(message: Request | Response) -> int | None:
 
 
 class SessionTimer:
-    """The timer of one session. ``refresh`` sends the refresh, ``expire`` ends the session."""
+    """The timer of one session. ``refresh``, its method, sends the refresh, ``expire`` ends it; both held weakly."""
 
     def __init__(
         self, agent: UserAgent, *, refresh: Callable[[float], object], expire: Callable[[float], object]
@@ -76,8 +77,8 @@ class SessionTimer:
         self._agent = agent
         self._min_se_s = agent.config.min_se_s
         self._rounds = 0
-        self._refresh = refresh
-        self._expire = expire
+        self._refresh = WeakMethod(refresh)
+        self._expire = WeakMethod(expire)
 
     def ask(self, request: Request, *, first: bool = False) -> None:
         """Put the wish on an INVITE or UPDATE of ours (§7.1): who refreshes already goes on (§7.4)."""
@@ -136,10 +137,9 @@ class SessionTimer:
 
     def handle_timer(self, timer: Timer, now: float) -> None:
         """Refresh, or end the session."""
-        if timer is Timer.SESSION_REFRESH:
-            self._refresh(now)
-        else:
-            self._expire(now)
+        tell = self._refresh() if timer is Timer.SESSION_REFRESH else self._expire()
+        if tell is not None:
+            tell(now)
 
     def _set(self, refresher: Refresher, interval_s: int, now: float) -> None:
         timers = self._agent.timers
