@@ -100,6 +100,8 @@ class SessionRinging:
     status: int
     early: SessionDescription | None
     "Of early media (183)."
+    peer: Address | None = None
+    "Which of the next hops it came from: those before it in the list did not answer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,8 @@ class SessionAnswered:
     session: SessionId
     answer: SessionDescription | None
     "None when the peer sent none that could be read: hang up."
+    peer: Address | None = None
+    "Which of the next hops it came from."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

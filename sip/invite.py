@@ -489,16 +489,16 @@ class InviteSession(Session):
                 self._tell_progress(action)
 
     def _tell_progress(self, action: Action) -> None:
-        assert self._response is not None
-        status, tag = self._response.status, self._response.to.tag or ""
-        described = description_or_none(self._response)
+        response, peer = self._response, None if self._client is None else self._client.destination
+        assert response is not None
+        tag, described = response.to.tag or "", description_or_none(response)
         if action is Action.TELL_ANSWERED:
             # §13.2.1: an answer that came in a 183 need not be said again.
             early = self.forks.answers.get(tag)
             self.peer_described = answer = early if tag in self.forks.agreed else described or early
-            self._agent.emit(SessionAnswered(session=self.id, answer=answer))
-        elif status > 100:
-            self._agent.emit(SessionRinging(session=self.id, status=status, early=described))
+            self._agent.emit(SessionAnswered(session=self.id, answer=answer, peer=peer))
+        elif response.status > 100:
+            self._agent.emit(SessionRinging(session=self.id, status=response.status, early=described, peer=peer))
 
     def _finish(self, now: float) -> None:
         """Leave every map and say so: the session's last act."""

@@ -165,12 +165,21 @@ class OutgoingCall(Call):
         """Take a provisional response; the leg hears what comes before the answer."""
         if self._confirmed or self._hanging_up:
             return
+        self._note_hop(event.peer)
         if event.early is not None:
             self._take_early(event.early)
         told = (event.status, event.early is not None)
         if told not in self._told and len(self._told) < MAX_TOLD:
             self._told.add(told)
             self._context.notify(CallRinging(call_id=self.call_id, status=event.status, early_media=told[1]))
+
+    def _note_hop(self, peer: Address | None) -> None:
+        """Note that the next hops before the one that answered are down: the next call tries them last."""
+        for index, hop in enumerate(self._next_hops if peer is not None else ()):
+            if peer is not None and (hop.host, hop.port) == (peer.host, peer.port):
+                self._dialler.mark_failed(self._next_hops[:index])
+                self._next_hops = self._next_hops[index:]
+                return
 
     def _take_early(self, description: SessionDescription) -> None:
         assert self._offer_sent is not None
@@ -186,6 +195,7 @@ class OutgoingCall(Call):
         self._stop_ring_timer()
         if self._confirmed or self._hanging_up:
             return
+        self._note_hop(event.peer)
         try:
             if event.answer is None:
                 raise MediaError("the answer has no session description")

@@ -7,6 +7,7 @@ its own, or a callee made of text where a softphone cannot say what the test nee
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -29,6 +30,7 @@ from engine.events import (
     EntryProgress,
     PaymentFinished,
     PromptStarted,
+    RegistrationState,
 )
 from engine.net.dialling import OutboundCall
 from engine.service import Engine
@@ -36,7 +38,8 @@ from engine.softphone.backend import BackendName
 from engine.softphone.client import Softphone
 from engine.softphone.protocol import CallState
 from sip.auth import parse_challenge
-from sip.message import Request
+from sip.message import Request, Response
+from sip.parser import parse_message
 from tests.support.callee import ScriptedCallee, running_callee
 from tests.support.caller import VISA, expiry
 from tests.support.dns_server import running_dns_server
@@ -354,6 +357,83 @@ async def test_a_domain_is_located_by_its_services(tmp_path: Path) -> None:
             failed = await found.failed()
             assert failed.outcome is CallOutcome.UNREACHABLE
             assert "no address" in failed.reason
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_rfc_3263_4_3_the_next_address_is_called_when_one_is_down_and_first_the_next_time(
+    tmp_path: Path, is_silent: bool
+) -> None:
+    async with running_callee() as down, running_callee() as up:
+        zone = {
+            ("_sip._udp.pbx.example", "SRV"): (
+                f"1 0 {down.port} host.pbx.example.",
+                f"2 0 {up.port} host.pbx.example.",
+            ),
+            ("host.pbx.example", "A"): ("127.0.0.1",),
+        }
+        async with (
+            running_dns_server(zone) as server,
+            watched(tmp_path, sip=f'dns = {{ servers = ["{server.address}"], timeout_s = 1.0 }}') as found,
+        ):
+            found.place("sip:till@pbx.example")
+            invite = await down.take("INVITE")
+            if not is_silent:
+                down.respond(invite, 503)
+            again = await up.take("INVITE")
+            assert (again.call_id, again.uri) == (invite.call_id, invite.uri)
+            assert again.via.branch != invite.via.branch
+            up.respond(again, 180)
+            await found.wait(CallRinging)
+            up.respond(again, 486)
+            assert (await found.failed()).outcome is CallOutcome.BUSY
+            found.place("sip:till@pbx.example")
+            await up.take("ACK")
+            up.respond(await up.take("INVITE"), 486)
+            assert (await found.failed()).outcome is CallOutcome.BUSY
+            assert [request.method for request in down.seen if request.method == "INVITE"] == ["INVITE"]
+
+
+async def test_a_registrar_that_fails_is_located_anew(tmp_path: Path) -> None:
+    async with running_callee() as old, running_callee() as new:
+        name = ("_sip._udp.pbx.example", "SRV")
+        zone = {name: (f"1 0 {old.port} host.pbx.example.",), ("host.pbx.example", "A"): ("127.0.0.1",)}
+        async with running_dns_server(zone, ttl_s=0) as server:
+            sip = f'dns = {{ servers = ["{server.address}"], timeout_s = 1.0 }}'
+            more = '[account.pbx]\nregistrar = "sip:pbx.example"\nuser = "till"\n'
+            async with watched(tmp_path, sip=sip, more=more) as found:
+                register = await old.take("REGISTER")
+                server.zone[name] = [f"1 0 {new.port} host.pbx.example."]
+                old.respond(register, 503)
+                again = await new.take("REGISTER")
+                new.respond(again, 200, headers=(("Contact", f"{again.headers.get('Contact')};expires=300"),))
+                async with asyncio.timeout(WAIT_S):
+                    while (await found.wait(RegistrationState)).state != "registered":
+                        pass
+                stopping = asyncio.ensure_future(found.engine.stop(drain_s=0))
+                new.respond(await new.take("REGISTER"), 200)
+                await stopping
+
+
+async def test_a_call_goes_by_the_transport_of_the_uri(tmp_path: Path) -> None:
+    invites: asyncio.Queue[Request] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"Content-Length: *([0-9]+)", head)[0])
+        invite = parse_message(head + await reader.readexactly(length))
+        assert isinstance(invite, Request)
+        invites.put_nowait(invite)
+        writer.write(Response.to_request(invite, 486, to_tag="callee").serialize())
+        await reader.read()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with listener, watched(tmp_path) as found:
+        found.place(f"sip:callee@127.0.0.1:{port};transport=tcp")
+        invite = await asyncio.wait_for(invites.get(), WAIT_S)
+        assert invite.via.transport == "TCP"
+        assert (await found.failed()).outcome is CallOutcome.BUSY
 
 
 async def test_what_cannot_be_placed_is_said_at_once(tmp_path: Path) -> None:
