@@ -8,7 +8,6 @@ all closed. Everything runs on one asyncio loop except the media threads.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
@@ -24,7 +23,7 @@ from engine.call import Call, CallContext, IncomingCall, OutgoingCall
 from engine.charging import Charging
 from engine.config import Config, secret_from_environment, split_address
 from engine.connectors import open_connectors
-from engine.errors import CallError, ConfigError
+from engine.errors import CallError, ConfigError, TargetError
 from engine.events import EngineEvent, RegistrationState
 from engine.form import FormContext, FormProgram, FormPrompts
 from engine.ledger import Ledger
@@ -67,7 +66,7 @@ from sip.events import (
     SessionRinging,
 )
 from sip.sdp import SessionDescription
-from sip.uri import NameAddr, Uri
+from sip.uri import Uri
 
 __all__ = ("Engine",)
 
@@ -78,6 +77,8 @@ DRAIN_S = 30.0
 UNREGISTER_S = 2.0
 "How long registrars may take to confirm that we leave."
 RETRY_AFTER_S = 10
+TRY_LIMIT_S = 4.0
+"How long one address of several may be silent to an INVITE: it is repeated three times in that (timer A)."
 
 
 class _Signals:
@@ -132,11 +133,12 @@ class _Dialling:
         agent, plan = self._engine.agent, call.plan
         session = agent.endpoint.invite(
             target,
-            next_hop=next_hops[0],
+            next_hop=next_hops,
             from_=plan.from_,
             offer=offer,
             credentials=plan.credentials(target),
             headers=plan.headers(target),
+            try_limit_s=TRY_LIMIT_S,
             now=asyncio.get_running_loop().time(),
         )
         for host in {address.host for address in next_hops}:
@@ -147,7 +149,7 @@ class _Dialling:
 
     def mark_failed(self, next_hops: Sequence[Address]) -> None:
         now = asyncio.get_running_loop().time()
-        for address in next_hops[:1]:
+        for address in next_hops:
             self._resolver.mark_failed(address, now)
 
     def forget(self, call: Call) -> None:
@@ -168,6 +170,9 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self._relocating: set[asyncio.Task[None]] = set()
+        self.transports: tuple[Transport, ...] = ()
+        "What requests of ours can go by, most wanted first."
         self._closers: list[Callable[[], object]] = []
         self._unregistered = asyncio.Event()
 
@@ -263,8 +268,14 @@ class Engine:
             notify=self.notify,
             now=loop.time,
         )
-        resolver = Resolver(config.sip.dns, families=(6 if ":" in self.sip_host else 4,))
-        self._dialling = _Dialling(self, resolver, sources)
+        self._resolver = Resolver(
+            config.sip.dns, families=tuple(dict.fromkeys(6 if ":" in listener.host else 4 for listener in listeners))
+        )
+        # Connections of our own need no listener; datagrams leave by the socket of one.
+        by_udp = any(listener.transport is Transport.UDP for listener in listeners)
+        self.transports = (*((Transport.UDP,) if by_udp else ()), Transport.TCP, Transport.TLS)
+        self._sources = sources
+        self._dialling = _Dialling(self, self._resolver, sources)
         if config.metrics.listen:
             metrics_host, metrics_port = split_address(config.metrics.listen)
             server, _ = start_http_server(metrics_port, addr=metrics_host, registry=REGISTRY)
@@ -372,22 +383,24 @@ class Engine:
         self.agent.flush()
 
     async def _resolve(self, uri: Uri, where: str) -> tuple[Address, ...]:
-        """Return the addresses of a registrar: its IP literal, or what the system's resolver says of its name."""
-        transport = _transport_of(uri)
-        port = uri.port or transport.default_port
-        family = socket.AF_INET6 if ":" in self.sip_host else socket.AF_INET
+        """Return the addresses of a registrar or proxy, best first (RFC 3263)."""
         try:
-            return (Address(str(ipaddress.ip_address(uri.host)), port, transport),)
-        except ValueError:
-            pass
+            return await self._resolver.targets(uri, transports=self.transports)
+        except TargetError as error:
+            raise ConfigError(str(error), where=where, remedy="check the name or give an IP") from None
+
+    async def _relocate(self, name: str) -> None:
+        """Ask anew where an account's registrar is: what failed may have moved."""
+        account = self.config.accounts[name]
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(uri.host, port, family=family, type=socket.SOCK_DGRAM)
-        except OSError as error:
-            raise ConfigError(
-                f"{uri.host} has no address: {error}", where=where, remedy="check the name or give an IP"
-            ) from None
-        name = uri.host if transport.is_secure else ""
-        return tuple(dict.fromkeys(Address(str(entry[4][0]), port, transport, name=name) for entry in found))
+            next_hops = await self._resolve(Uri.parse(account.outbound_proxy or account.registrar), f"account.{name}")
+        except ConfigError as error:
+            log.warning("a registrar is not found again: %s", error, extra=fields(account=name))
+            return
+        for next_hop in next_hops:
+            self._sources.allow(next_hop.host)
+        self.agent.endpoint.update_account(name, next_hops, asyncio.get_running_loop().time())
+        self.agent.flush()
 
     # -- events --------------------------------------------------------------------------------------------------
 
@@ -443,6 +456,10 @@ class Engine:
             REGISTRATION_ATTEMPTS.labels(account=account).inc()
         elif failed:
             REGISTRATION_FAILURES.labels(account=account, status=str(event.status or "none")).inc()
+            if not self._draining:
+                task = asyncio.get_running_loop().create_task(self._relocate(account))
+                self._relocating.add(task)
+                task.add_done_callback(self._relocating.discard)
         if self._draining and not self.agent.endpoint.statistics.registrations:
             self._unregistered.set()
         self.notify(RegistrationState(account=account, state=str(event.state), reason=event.reason))
@@ -472,11 +489,6 @@ class Engine:
 
     # -- calls out -----------------------------------------------------------------------------------------------
 
-    @property
-    def transports(self) -> tuple[Transport, ...]:
-        """What calls out can go by, most wanted first."""
-        return (Transport.UDP,)
-
     def place_call(self, wanted: OutboundCall) -> str:
         """Call somebody and run a form once they answer; return the call's id, at once.
 
@@ -493,7 +505,7 @@ class Engine:
             self.config,
             own_host=self.config.sip.advertise or self.sip_host,
             own_port=self.sip_port,
-            routes=self._account_routes(wanted.account or self.config.outbound.account),
+            routes=self.agent.endpoint.account_route(wanted.account or self.config.outbound.account),
         )
         call = OutgoingCall(
             uuid.uuid4().hex,
@@ -521,10 +533,6 @@ class Engine:
         self._calls_by_session.pop(call.session, None)
         call.session = session
         self._calls_by_session[session] = call
-
-    def _account_routes(self, account: str) -> tuple[NameAddr, ...]:
-        """Return the route of an account's calls: none, as long as accounts have no outbound proxy."""
-        return ()
 
     def _admit(self, call: Call) -> None:
         self._calls[call.call_id] = call
@@ -570,11 +578,3 @@ class Engine:
     def active_calls(self) -> int:
         """Calls that are up, or still waiting for their payment's result."""
         return len(self._calls)
-
-
-def _transport_of(uri: Uri) -> Transport:
-    """Return the transport that the URI of a registrar or proxy asks for (RFC 3263 §4.1); its form was checked."""
-    named = uri.param("transport")
-    if uri.scheme != "sips":
-        return Transport.UDP if named is None else Transport(named.upper())
-    return Transport.WSS if (named or "").lower() in ("ws", "wss") else Transport.TLS

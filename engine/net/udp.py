@@ -44,7 +44,10 @@ class SourceFilter:
 
     def allow(self, host: str) -> None:
         """Admit one more address, such as a registrar's."""
-        self._networks.append(ipaddress.ip_network(host))
+        network = ipaddress.ip_network(host)
+        if network in self._networks:
+            return
+        self._networks.append(network)
         self._known.clear()
 
     def lend(self, host: str) -> None:
