@@ -113,7 +113,13 @@ class Resolver:
             raise TargetError(f"{_shown(uri)} cannot be reached: the DNS does not answer") from None
         if not found:
             silent = any(entry.is_failure for question in asked if (entry := self._cache.get(question)))
-            why = "the DNS does not answer" if silent else "the name has no address" if asked else "no such socket here"
+            why = (
+                "the DNS does not answer"
+                if silent
+                else "the name has no address"
+                if asked
+                else "there is no socket for its address family here"
+            )
             raise TargetError(f"{_shown(uri)} cannot be reached: {why}")
         return self._by_health(found, loop.time())
 
