@@ -249,7 +249,8 @@ class Call:
                 self._media = None  # the answer comes in the ACK; media flows as before until then
             else:
                 ours, media = answer(event.offer, local, self._agreed)
-                self._configure(media)
+                # Before the answer to a call of ours nobody has to send.
+                self._configure(media, rtp_timeout_ms=0 if self.is_waiting else None)
         except (NoCommonMedia, MediaError):
             self._context.signalling.refuse_offer(self.session, 488)
             return

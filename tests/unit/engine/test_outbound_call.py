@@ -327,7 +327,12 @@ def test_an_answer_that_cannot_be_used_ends_the_call() -> None:
 def test_an_offer_of_the_callee_is_answered_as_in_any_call() -> None:
     async def play() -> None:
         scene = await Scene().start()
+        scene.ring(*EARLY)
+        scene.call.offered(OfferReceived(session=scene.call.session, offer=described(*OTHER)))  # RFC 3311: an UPDATE
+        assert scene.plane.leg.configured[-1]["remote"] == ("192.0.2.20", 6000)
+        assert scene.plane.leg.configured[-1]["rtp_timeout_ms"] == 0
         scene.answer(*EARLY)
+        assert scene.plane.leg.configured[-1]["rtp_timeout_ms"] == 60_000
         scene.call.offered(OfferReceived(session=scene.call.session, offer=described(*OTHER)))
         assert scene.signals.sent[-1][0] == "answer_offer"
         assert scene.plane.leg.configured[-1]["remote"] == ("192.0.2.20", 6000)
