@@ -468,7 +468,7 @@ async def dial(directory: Path, *arguments: str) -> tuple[int, str]:
         cwd=directory, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    output, _ = await asyncio.wait_for(process.communicate(), 90)
     return process.returncode or 0, output.decode()
 
 

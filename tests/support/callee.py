@@ -20,7 +20,7 @@ from sip.sdp import SessionDescription, parse
 __all__ = ("ScriptedCallee", "running_callee")
 
 LOOPBACK = "127.0.0.1"
-WAIT_S = 15.0
+WAIT_S = 45.0
 
 
 class ScriptedCallee(asyncio.DatagramProtocol):
