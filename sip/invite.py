@@ -105,6 +105,7 @@ class InviteSession(Session):
         session.learn(request)
         session.peer_described = offer
         session._dialog = Dialog.of_server(request, agent.new_tag(), source, first_cseq=_first_cseq(agent))
+        session._dialog.session_id = agent.session_id(request)
         session.enter(session._dialog)
         agent.timers.arm(session, Timer.SETUP_LIMIT, now + session._answer_within_s(request))
         agent.emit(
