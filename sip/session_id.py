@@ -1,7 +1,7 @@
 """Session-ID (RFC 7989): names a call the same on every hop, for whoever reads the logs of several systems.
 
-A peer that sends one gets it back as ``remote`` next to our half. Our half is made of the Call-ID and a secret: the same
-in all messages of a call without being kept, and nothing that tells the Call-ID.
+A peer that sends one gets it back as ``remote`` next to our half. Our half is made of the Call-ID and a secret: the
+same in all messages of a call without being kept, and nothing that tells the Call-ID.
 """
 
 from __future__ import annotations
