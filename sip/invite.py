@@ -237,7 +237,7 @@ class InviteSession(Session):
     def on_request(self, request: Request, source: Address, destination: Address, now: float) -> None:
         """Take a request in the dialog: not ACK, not CANCEL."""
         dialog = self.dialog_with(request.from_.tag or "")
-        if dialog is None or (self._agent.is_crowded and request.method in ("INFO", "OPTIONS", "REFER", "SUBSCRIBE")):
+        if dialog is None or (self._agent.is_crowded and request.method != "BYE"):
             self._agent.send(self._agent.response(request, 481 if dialog is None else 503).serialize(), destination)
             return
         in_order = dialog.accept(request, source)
