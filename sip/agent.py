@@ -12,6 +12,7 @@ from sip.errors import LocalProtocolError
 from sip.events import Event, SessionId
 from sip.message import Request, Response
 from sip.overload import OverloadController
+from sip.session_id import answering_session_id
 from sip.timers import TimerQueue, TimerValues
 from sip.transaction.layer import TransactionLayer
 from sip.uri import Uri
@@ -26,6 +27,7 @@ ALLOW = ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "PRACK",
 "Methods that the user agent takes."
 SUPPORTED = ("100rel", "timer", "replaces", "norefersub")
 "Option tags of the extensions that it has (RFC 3262, RFC 4028, RFC 3891, RFC 4488)."
+SECRET_OCTETS = 16
 TAG_OCTETS = 8
 "Entropy in a tag; RFC 3261 §19.3 asks for 32 bits at least."
 TRANSACTIONS_PER_SESSION = 32
@@ -136,6 +138,7 @@ class UserAgent:
         self.trace = trace
         self.heard_from: Address | None = None
         "Where the response came from that is being handled: a registration learns its connection by it."
+        self._secret = entropy(SECRET_OCTETS)
         self._last_session = 0
 
     @property
@@ -194,6 +197,10 @@ class UserAgent:
         request.headers.set("Supported", ", ".join(SUPPORTED))
         request.headers.set("User-Agent", self.config.user_agent)
 
+    def session_id(self, request: Request) -> str:
+        """Return the Session-ID of our messages in the call of a request (RFC 7989); empty when it has none."""
+        return answering_session_id(request.headers, self._secret)
+
     def response(
         self,
         request: Request,
@@ -207,5 +214,7 @@ class UserAgent:
         response = Response.to_request(request, status, reason, to_tag=to_tag)
         for name, value in headers:
             response.headers.add(name, value)
+        if session_id := self.session_id(request):
+            response.headers.set("Session-ID", session_id)
         response.headers.set("Server", self.config.user_agent)
         return response

@@ -79,6 +79,8 @@ class Dialog:
     last_source: Address
     "Where the dialog's last packet came from."
     state: State = State.EARLY
+    session_id: str = ""
+    "Session-ID of our requests (RFC 7989); empty: none."
 
     @classmethod
     def of_server(cls, request: Request, local_tag: str, source: Address, *, first_cseq: int) -> Dialog:
@@ -159,6 +161,8 @@ class Dialog:
         headers.set("To", str(self.remote))
         headers.set("Call-ID", self.call_id)
         headers.set("CSeq", f"{cseq} {method}")
+        if self.session_id:
+            headers.set("Session-ID", self.session_id)
         return Request(method, uri, headers)
 
 

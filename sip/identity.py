@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from sip.errors import ParseError
 from sip.headers import Headers
+from sip.session_id import peer_session_id
 from sip.uri import NameAddr
 
 __all__ = ("CallerIdentity", "Diversion", "HistoryEntry", "caller_identity")
@@ -25,8 +26,6 @@ MAX_VALUE = 1024
 "Characters of one value; a longer one is left out, as half of one could mean something else."
 MAX_NAME = 64
 
-# RFC 7989 §5: two UUIDs of 32 lower-case hexadecimal digits; the older form of RFC 7329 is the first one alone.
-_SESSION_ID = re.compile(r"([0-9a-f]{32})(?:[ \t]*+;.*+)?", re.IGNORECASE)
 _INDEX = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,31}")
 _PRIVACY = frozenset({"header", "session", "user", "none", "critical", "id", "history"})
 "RFC 3323 §4.2, RFC 3325 §9.3, RFC 7044 §10.1."
@@ -95,7 +94,7 @@ def caller_identity(headers: Headers, *, trusted: bool) -> CallerIdentity:
         history=tuple(_history_entry(entry) for entry in _addresses(headers.get_all("History-Info"))),
         user_to_user=_bounded(headers.get_all("User-to-User")),
         alert_info=_bounded(headers.get_all("Alert-Info")),
-        session_id=_session_id(headers.get("Session-ID") or ""),
+        session_id=peer_session_id(headers),
         other=_other(headers),
     )
 
@@ -145,12 +144,6 @@ def _history_entry(entry: NameAddr) -> HistoryEntry:
         if cause is None and (match := re.search(r"(?i)\bcause[ \t]{0,9}=[ \t]{0,9}([0-9]{1,3})(?![0-9])", reason)):
             cause = int(match.group(1))
     return HistoryEntry(target=entry, index=index if _INDEX.fullmatch(index) else "", cause=cause)
-
-
-def _session_id(text: str) -> str:
-    match = _SESSION_ID.fullmatch(text[:MAX_VALUE])
-    found = "" if match is None else match.group(1).lower()
-    return "" if found == "0" * 32 else found  # RFC 7989 §5: the nil UUID says that it is not known yet
 
 
 def _other(headers: Headers) -> Mapping[str, tuple[str, ...]]:

@@ -107,6 +107,7 @@ class InviteSession(Session):
         session.learn(request)
         session.peer_described = offer
         session._dialog = Dialog.of_server(request, agent.new_tag(), source, first_cseq=_first_cseq(agent))
+        session._dialog.session_id = agent.session_id(request)
         session.enter(session._dialog)
         agent.timers.arm(session, Timer.SETUP_LIMIT, now + session._answer_within_s(request))
         agent.emit(
@@ -240,7 +241,7 @@ class InviteSession(Session):
     def on_request(self, request: Request, source: Address, destination: Address, now: float) -> None:
         """Take a request in the dialog: not ACK, not CANCEL."""
         dialog = self.dialog_with(request.from_.tag or "")
-        if dialog is None or (self._agent.is_crowded and request.method in ("INFO", "OPTIONS", "REFER", "SUBSCRIBE")):
+        if dialog is None or (self._agent.is_crowded and request.method != "BYE"):
             self._agent.send(self._agent.response(request, 481 if dialog is None else 503).serialize(), destination)
             return
         in_order = dialog.accept(request, source)

@@ -143,6 +143,7 @@ class OurOffers:
         self._without_update = False
         self._tries = 0
         self._response: Response | None = None
+        self._status = 0
         self._acks: OrderedDict[int, tuple[bytes, Address]] = OrderedDict()  # by the CSeq of the re-INVITE
 
     @property
@@ -194,13 +195,20 @@ class OurOffers:
                 self._acks.popitem(last=False)
         if transaction is not self._transaction:
             return
-        self._response = response
+        self._response, self._status = response, response.status
         self._feed(self._kind_of(response), now)
 
     def on_failure(self, transaction: ClientTransaction, failure: Failure, now: float) -> None:
         """Learn that there will be no final response."""
-        if transaction is self._transaction:
+        if transaction is not self._transaction:
+            return
+        if failure is Failure.TIMEOUT:
+            self._status = 408  # §8.1.3.1
             self._feed(Input.SILENCE, now)
+        else:
+            # §8.1.3.1: as if 503 had come, which says nothing about the dialog. A closed connection is opened anew.
+            self._status = 503
+            self._feed(Input.REFUSED, now)
 
     def handle_timer(self, timer: Timer, now: float) -> None:
         """Try again, or give up."""
@@ -278,16 +286,15 @@ class OurOffers:
             case Action.ACCEPT:
                 self._accept(now)
             case Action.REFUSE:
-                assert self._response is not None
-                self._refuse(self._response.status)
+                self._refuse(now)
             case Action.GONE:
                 assert self._response is not None
                 self._next = None
-                self._refuse(self._response.status)
+                self._refuse(now)
                 session.on_gone(self._response, now)
             case Action.SILENCE:
                 self._next = None
-                self._refuse(408)  # §8.1.3.1
+                self._refuse(now)
                 session.on_silence(now)
             case Action.CANCEL:
                 assert self._transaction is not None
@@ -297,6 +304,7 @@ class OurOffers:
                 timers.disarm_all(self)
                 timers.arm(self, Timer.CANCEL_LIMIT, now + self._agent.values.limit_s)
             case Action.ABANDON:
+                self._status = 408
                 assert self._transaction is not None
                 self._agent.layer.abandon(self._transaction)
 
@@ -326,7 +334,8 @@ class OurOffers:
         assert response is not None
         assert self._dialog is not None
         if self._dialog.state is DialogState.TERMINATED:
-            self._refuse(481)  # of an early dialog: another branch has become the call
+            self._status = 481  # of an early dialog: another branch has become the call
+            self._refuse(now)
             return
         self._dialog.refresh_target(response)
         session.learn(response)
@@ -340,6 +349,8 @@ class OurOffers:
         if answer is not None:
             session.peer_described = answer
 
-    def _refuse(self, status: int) -> None:
-        if self._offer is not None:
-            self._agent.emit(OfferRefused(session=self._session.id, status=status))
+    def _refuse(self, now: float) -> None:
+        if self._offer is None:
+            self._session.timer.postpone(now)
+        else:
+            self._agent.emit(OfferRefused(session=self._session.id, status=self._status))

@@ -119,7 +119,7 @@ class PeerOffers(Reinvite):
         response = build_success(self._agent, transaction, dialog, sdp, contact_user=session.contact_user)
         if request.method == "UPDATE":
             dialog.refresh_target(request)
-            if session.is_established:
+            if session.state in (State.ANSWERED, State.ESTABLISHED):
                 session.timer.accept(request, response, now)
         session.described = sdp or session.described
         transaction.respond(response, now)

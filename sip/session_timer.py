@@ -124,12 +124,18 @@ class SessionTimer:
         if ours_s:
             # It may be made shorter, never below what either side calls the least.
             interval_s = min(interval_s, max(ours_s, _min_se(request) or MIN_SE_S))
-        # Table 2: a peer that knows no timers cannot refresh; one that does, and called, does so unless it says no.
-        we_refresh = refresher == "uas" or not knows_timers
+        # Table 2: a peer that knows no timers cannot refresh. One that names nobody leaves it to us: then no call ends
+        # because a peer lists an extension that it does not have.
+        we_refresh = refresher != "uac" or not knows_timers
         response.headers.set("Session-Expires", f"{interval_s};refresher={'uas' if we_refresh else 'uac'}")
         if not we_refresh:
             response.headers.add("Require", "timer")
         self._set(Refresher.WE if we_refresh else Refresher.PEER, interval_s, now)
+
+    def postpone(self, now: float) -> None:
+        """A refresh was refused: try again before the interval is over, if there is time (§10)."""
+        if self.refresher is Refresher.WE:
+            self._agent.timers.arm(self, Timer.SESSION_REFRESH, now + self.interval_s / 8)
 
     def stop(self) -> None:
         """The session is over."""

@@ -112,6 +112,14 @@ def test_14_1_no_answer_at_all_hangs_up() -> None:
     assert solo.take(OfferRefused).status == 408
 
 
+def test_8_1_3_1_a_network_that_refuses_leaves_the_call() -> None:
+    solo, _, _, _ = offered()
+    solo.endpoint.transport_error(ALICE, solo.now)
+    solo.collect()
+    assert solo.take(OfferRefused).status == 503
+    assert solo.endpoint.statistics.sessions == 1
+
+
 @pytest.mark.parametrize(("ours", "least_s", "most_s"), [(True, 2.1, 4.0), (False, 0.0, 2.0)])
 def test_14_1_after_491_it_is_sent_again_in_the_time_of_its_role(ours: bool, least_s: float, most_s: float) -> None:
     solo, _, session = called() if ours else established()

@@ -337,6 +337,18 @@ def test_5_the_answer_of_a_reliable_183_counts_whatever_the_200_says() -> None:
     assert solo.take(SessionAnswered).answer == early
 
 
+def test_each_fork_answers_with_what_it_said_early() -> None:
+    solo, _, invite = calling()
+    for tag, port in (("one", 4100), ("two", 4200)):
+        early = reliably(invite, 183, 7, tag=tag)
+        early.body = early.body.replace(b"m=audio 4000", f"m=audio {port}".encode())
+        solo.receive(early)
+    solo.receive(reply(invite, 200, "one", sdp=False))
+    described = solo.take(SessionAnswered).answer
+    assert described is not None
+    assert described.media[0].port == 4100
+
+
 def test_a_call_whose_callee_requires_nothing_needs_no_prack() -> None:
     solo, _, invite = calling()
     solo.receive(reply(invite, 180))

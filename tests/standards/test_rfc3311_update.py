@@ -254,3 +254,15 @@ def test_5_3_481_to_ours_in_a_confirmed_dialog_ends_the_call() -> None:
     assert refresh.method == "UPDATE"
     assert methods(solo.receive(reply(refresh, 481))) == []
     solo.take(SessionEnded)
+
+
+def test_a_flood_in_a_dialog_is_refused_without_state_and_bye_gets_through() -> None:
+    solo, caller, _ = established(max_sessions=1)
+    seen = [statuses(solo.receive(update(caller)))[0] for _ in range(400)]
+    assert seen[0] == 200
+    assert seen[-1] == 503
+    assert solo.endpoint.statistics.transactions < 300
+    assert statuses(solo.receive(caller.invite())) == [503]
+    assert statuses(solo.receive(caller.bye())) == [200]
+    solo.after(40)
+    solo.assert_nothing_left()

@@ -48,18 +48,19 @@ def accepted(headers: str, **config: Any) -> Response:
     ("headers", "granted", "required"),
     [
         ("", None, False),  # who knows no timers gets none
-        (KNOWN, "1800;refresher=uac", True),
-        (f"{KNOWN}\nSession-Expires: 600", "600;refresher=uac", True),
+        (KNOWN, "1800;refresher=uas", False),
+        (f"{KNOWN}\nSession-Expires: 600", "600;refresher=uas", False),
         (f"{KNOWN}\nSession-Expires: 600;refresher=uac", "600;refresher=uac", True),
         (f"{KNOWN}\nSession-Expires: 600;refresher=uas", "600;refresher=uas", False),
         (f"{KNOWN}\nx: 600;foo=bar;Refresher=UAS", "600;refresher=uas", False),
         ("Session-Expires: 600", "600;refresher=uas", False),  # a proxy asks, the caller cannot
-        (f"{KNOWN}\nSession-Expires: 7200", "1800;refresher=uac", True),  # shorter is allowed
-        (f"{KNOWN}\nSession-Expires: 7200\nMin-SE: 3600", "3600;refresher=uac", True),  # not below their minimum
-        (f"{KNOWN}\nMin-SE: 3600", "3600;refresher=uac", True),
-        (f"{KNOWN}\nSession-Expires: nonsense", "1800;refresher=uac", True),
-        (f"{KNOWN}\nSession-Expires: 0", "1800;refresher=uac", True),
-        ("Require: timer\nSession-Expires: 90", "90;refresher=uac", True),
+        (f"{KNOWN}\nSession-Expires: 7200", "1800;refresher=uas", False),  # shorter is allowed
+        (f"{KNOWN}\nSession-Expires: 7200\nMin-SE: 3600", "3600;refresher=uas", False),  # not below their minimum
+        (f"{KNOWN}\nMin-SE: 3600", "3600;refresher=uas", False),
+        (f"{KNOWN}\nSession-Expires: nonsense", "1800;refresher=uas", False),
+        (f"{KNOWN}\nSession-Expires: 0", "1800;refresher=uas", False),
+        ("Require: timer\nSession-Expires: 90", "90;refresher=uas", False),
+        ("Require: timer\nSession-Expires: 90; refresher=uac", "90;refresher=uac", True),
     ],
 )
 def test_9_the_200_says_who_refreshes_and_how_often(headers: str, granted: str | None, required: bool) -> None:
@@ -71,7 +72,7 @@ def test_9_the_200_says_who_refreshes_and_how_often(headers: str, granted: str |
 
 def test_9_who_is_told_to_ask_for_none_does_what_the_caller_asks() -> None:
     assert session_expires(accepted(KNOWN, session_expires_s=None)) is None
-    assert session_expires(accepted(f"{KNOWN}\nSession-Expires: 9000", session_expires_s=None)) == "9000;refresher=uac"
+    assert session_expires(accepted(f"{KNOWN}\nSession-Expires: 9000", session_expires_s=None)) == "9000;refresher=uas"
 
 
 def test_6_an_interval_below_ours_gets_422_with_min_se_and_no_state() -> None:
@@ -225,13 +226,25 @@ def test_14_1_a_refresh_that_meets_491_is_tried_again() -> None:
     assert (again.method, waited <= 2) == ("UPDATE", True)
 
 
-def test_10_a_refused_refresh_leaves_the_call_until_its_end() -> None:
+def test_10_a_refused_refresh_is_tried_again_and_leaves_the_call_until_its_end() -> None:
     solo, _, _ = established(WE_REFRESH)
-    _, refresh = solo.next_request()
-    solo.receive(reply(refresh, 500))
-    assert solo.endpoint.statistics.sessions == 1
-    waited, bye = solo.next_request()
-    assert (waited, bye.method) == (1800 - 32 - 900, "BYE")
+    begin, sent = solo.now, []
+    while not sent or sent[-1][1] != "BYE":
+        _, request = solo.next_request()
+        sent.append((solo.now - begin, request.method))
+        solo.receive(reply(request, 500 if request.method == "UPDATE" else 200))
+    assert sent == [(900, "UPDATE"), (1125, "UPDATE"), (1350, "UPDATE"), (1575, "UPDATE"), (1768, "BYE")]
+
+
+def test_10_a_refresh_that_the_network_refuses_is_tried_again() -> None:
+    solo, _, _ = established(WE_REFRESH)
+    solo.next_request()
+    solo.endpoint.transport_error(ALICE, solo.now)
+    solo.collect()
+    waited, again = solo.next_request()
+    assert (waited, again.method) == (225, "UPDATE")
+    solo.receive(reply(again, 200, headers="Session-Expires: 1800;refresher=uac"))
+    assert solo.next_request()[0] == 900
 
 
 def test_6_a_refresh_that_meets_422_is_sent_again_with_the_longer_interval() -> None:
