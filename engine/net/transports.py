@@ -350,7 +350,7 @@ class SipTransports:
         elif target.listener:
             self._report({target})  # it called us; the port it called from takes no calls
         else:
-            self._send_on_connection(data, target._replace(flow=0), target)
+            self._send_on_connection(data, target, target)
 
     def _send_on_connection(self, data: bytes, target: Address, reported: Address | None) -> None:
         """Send on the connection to ``target``; ``reported`` is the address that the endpoint knows it by."""
