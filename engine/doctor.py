@@ -112,7 +112,7 @@ async def _secrets_memory(config: Config) -> Finding:
 
 async def _descriptors(config: Config) -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = config.sip.max_calls * DESCRIPTORS_PER_CALL + 64
+    wanted = config.sip.max_calls * DESCRIPTORS_PER_CALL + config.sip.connections.max + 64
     if soft < wanted:
         return Finding(
             subject="open files",

@@ -1,7 +1,8 @@
 """One connection of SIP: TCP, with TLS or WebSocket or both above it; octets become messages and keep-alives.
 
-The connection knows nothing of SIP beyond the framing. Its owner is told of each message and of its end, once. A peer
-that does not read is closed as soon as more than ``MAX_UNSENT`` waits for it, so that it holds up nobody else.
+The connection knows nothing of SIP beyond the framing. Its owner is told of each message and of its end, once. No
+peer holds up the others: of what it sends a burst is taken in one turn of the loop, nothing while it does not read what
+it is sent, and it is closed when it does not read for ``UNREAD_S`` or more than ``MAX_UNSENT`` waits for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import random
 import socket
 import ssl
+from collections import deque
 from contextlib import suppress
 from typing import Protocol, cast
 
@@ -26,6 +28,11 @@ log = logging.getLogger("engine.net.stream")
 
 MAX_UNSENT = 512 * 1024
 "Octets that may wait for a peer to read; a second of a proxy's traffic at 500 calls a second."
+BURST = 64
+BURST_OCTETS = 64 * 1024
+"Messages, and octets of them, that are taken from one connection in one turn of the loop: some milliseconds of work."
+UNREAD_S = 30.0
+"How long a peer may leave unread what it was sent."
 MESSAGE_S = 32.0
 "How long one message may take (64*T1 of RFC 3261 §17.1.1.2), and the first one of a connection that was taken."
 HANDSHAKE_S = 10.0
@@ -91,6 +98,11 @@ class StreamConnection(asyncio.Protocol):
         self._pinged_at: float | None = None
         self._next_ping_at: float | None = None
         self._linger_until: float | None = None
+        self._items: deque[Framed] = deque()
+        "What came and was not taken yet."
+        self._is_paused = False
+        self._works_soon = False
+        self._choked_at: float | None = None
         self._waiting: list[bytes] = []
         self._unsent = 0
         self.ready: asyncio.Future[bool] = self._loop.create_future()
@@ -137,6 +149,16 @@ class StreamConnection(asyncio.Protocol):
             if self._transport is not None:
                 self.close("the peer closed")
         return False
+
+    def pause_writing(self) -> None:
+        """Take nothing more from a peer that does not read (asyncio's callback)."""
+        self._choked_at = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """Go on (asyncio's callback)."""
+        self._choked_at = None
+        if self._items:
+            self._work_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner (asyncio's callback)."""
@@ -187,6 +209,8 @@ class StreamConnection(asyncio.Protocol):
             self.abort("the handshake takes too long")
         elif is_late or (not self._has_spoken and self.peer.listener and now - self._opened_at >= MESSAGE_S):
             self.abort("a message takes too long")
+        elif self._choked_at is not None and now - self._choked_at >= UNREAD_S:
+            self.abort("the peer does not read")
         elif now - self._heard_at >= idle_s:
             self.close("it is idle")
         elif self._pinged_at is not None and now - self._pinged_at >= PONG_S:
@@ -238,16 +262,51 @@ class StreamConnection(asyncio.Protocol):
         elif items or self._message_at is None:
             self._message_at = self._heard_at
         self._advance()
-        for item in items:
-            if self._is_ending:
-                return
+        self._items += items
+        self._work()
+
+    def _work(self) -> None:
+        """Take a burst of what came; read on when nothing is left of it."""
+        octets = 0
+        for _ in range(BURST):
+            if not self._items or self._choked_at is not None or octets > BURST_OCTETS or self._is_ending:
+                break
+            item = self._items.popleft()
+            octets += len(item) if isinstance(item, bytes) else 0
             self._take(item)
-        if self._tls is not None and self._tls.is_over:
+        if self._is_ending:
+            self._items.clear()
+            return
+        self._pause(bool(self._items))
+        if self._items:
+            if self._choked_at is None:
+                self._work_soon()
+        elif self._tls is not None and self._tls.is_over:
             self._owner.flush()
             self.close("the peer closed")
         elif self._websocket is not None and self._websocket.is_over:
             self._pump()
             self._linger("the WebSocket is closed")
+
+    def _work_soon(self) -> None:
+        if not self._works_soon:
+            self._works_soon = True
+            self._loop.call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._works_soon = False
+        if not self._is_ending:
+            with _Guard(self):
+                self._work()
+
+    def _pause(self, wanted: bool) -> None:
+        if wanted == self._is_paused or self._transport is None or self._transport.is_closing():
+            return
+        self._is_paused = wanted
+        if wanted:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _take(self, item: Framed) -> None:
         if isinstance(item, bytes):
@@ -330,6 +389,7 @@ class StreamConnection(asyncio.Protocol):
             return
         self._end(reason)
         self._linger_until = self._loop.time() + LINGER_S
+        self._pause(False)
         assert self._transport is not None
         if self._tls is not None:
             self._tls.close()

@@ -6,13 +6,13 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 import engine.net.transports
-from engine.net.stream import LINGER_S
+from engine.net.stream import BURST, LINGER_S, UNREAD_S
 from engine.net.tls import TlsFiles
 from engine.net.transports import ConnectionLimits
 from sip.address import Address, Transport
@@ -608,21 +608,62 @@ def test_a_peer_that_keeps_sending_after_its_refusal_is_cut_off(loop: str) -> No
 
 
 @both_loops
-def test_a_peer_that_does_not_read_is_closed_and_holds_up_nobody(loop: str) -> None:
+def test_a_peer_that_sends_and_does_not_read_holds_up_nobody_and_is_closed(loop: str) -> None:
     async def test() -> None:
         async with listening("tcp:127.0.0.1:0") as sockets:
             deaf, good = [await Stream.to(sockets.port(Transport.TCP)) for _ in range(2)]
             deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            flood = b"".join(options(branch=f"z9hG4bK{number}") for number in range(500))
-            with suppress(ConnectionError):
-                for _ in range(200):  # some 40 MB of answers: more than the kernel takes for both ends
-                    deaf.writer.write(flood)
-                    await deaf.writer.drain()
-                    await asyncio.sleep(0)
-            assert sockets.transports.connections == 1
+            deaf.writer.write(options() * 100_000)  # some 40 MB of answers: more than the kernel takes for both ends
             assert (await good.ask()).status == 200
-            await good.close()
-            deaf.writer.transport.abort()
+            (connection,) = [
+                one
+                for one in sockets.transports._flows.values()
+                if one.peer.port == deaf.writer.get_extra_info("sockname")[1]
+            ]
+            while connection._choked_at is None:
+                await asyncio.sleep(0)
+            taken = sockets.endpoint.statistics.datagrams_in
+            assert (await good.ask()).status == 200
+            assert sockets.endpoint.statistics.datagrams_in <= taken + 1 + BURST
+            sockets.transports.tend(connection._choked_at + UNREAD_S)
+            assert (await good.ask()).status == 200
+            assert sockets.transports.connections == 1
+
+    run(loop, test)
+
+
+@both_loops
+def test_a_peer_for_which_too_much_waits_is_closed(loop: str) -> None:
+    async def test() -> None:
+        async with listening("tcp:127.0.0.1:0") as sockets:
+            deaf = await Stream.to(sockets.port(Transport.TCP))
+            assert (await deaf.ask()).status == 200
+            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            (connection,) = sockets.transports._flows.values()
+            sent = 0
+            while connection.send(bytes(10_000)):
+                sent += 1
+                assert sent < 4000  # 40 MB
+                await asyncio.sleep(0)
+            while sockets.transports.connections:
+                await asyncio.sleep(0)
+
+    run(loop, test)
+
+
+@both_loops
+def test_a_burst_of_thousands_is_answered_and_others_get_their_turn(loop: str) -> None:
+    async def test() -> None:
+        async with listening("tcp:127.0.0.1:0") as sockets:
+            busy, good = [await Stream.to(sockets.port(Transport.TCP)) for _ in range(2)]
+            count = 3000
+            busy.writer.write(b"".join(options(branch=f"z9hG4bK{number}") for number in range(count)))
+            while not sockets.endpoint.statistics.datagrams_in:
+                await asyncio.sleep(0)
+            assert (await good.ask()).status == 200
+            assert sockets.endpoint.statistics.datagrams_in < count
+            branches = [(await busy.response()).via.branch for _ in range(count)]
+            assert branches == [f"z9hG4bK{number}" for number in range(count)]
 
     run(loop, test)
 
