@@ -27,7 +27,7 @@ from sip.parser import parse_message
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import offer_of
 
-__all__ = ("LOOPS", "Certificates", "Datagrams", "Sockets", "Stream", "listening", "options", "run")
+__all__ = ("LOOPS", "Certificates", "Datagrams", "Server", "Sockets", "Stream", "listening", "options", "run")
 
 WAIT_S = 10.0
 LOOPS = ("asyncio", "uvloop")
@@ -216,6 +216,37 @@ class Stream:
             await self.writer.wait_closed()
         except (ConnectionError, ssl.SSLError):
             pass
+
+
+class Server:
+    """A peer that takes connections."""
+
+    def __init__(self) -> None:
+        self.taken: asyncio.Queue[Stream] = asyncio.Queue()
+        self.port = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[Server]:
+        self = cls()
+        streams: list[Stream] = []
+
+        def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            stream = Stream(reader, writer)
+            streams.append(stream)
+            self.taken.put_nowait(stream)
+
+        server = await asyncio.start_server(take, "127.0.0.1", port, ssl=tls)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for stream in streams:
+                await stream.close()
+
+    def address(self, transport: Transport = Transport.TCP, name: str = "") -> Address:
+        return Address("127.0.0.1", self.port, transport, name=name)
 
 
 class Datagrams(asyncio.DatagramProtocol):
