@@ -224,6 +224,7 @@ class Registration:
         self._hops_left = 0
         self._flow = 0
         self._recovery_at = float("-inf")
+        self._is_recovering = False
 
     # -- what the account's other requests need ----------------------------------------------------------------------
 
@@ -372,7 +373,8 @@ class Registration:
                 timers.arm(self, Timer.REFRESH, now + max(1.0, self.binding.expires_s * share))
                 self._schedule_keepalive(now)
             case Action.SCHEDULE_RECOVERY:
-                if self._recovery_at <= now:  # or else it is on its way
+                if not self._is_recovering:  # a network tells of one loss in several ways
+                    self._is_recovering = True
                     self._recovery_at = max(now, self._recovery_at + FLOW_RECOVERY_S)
                 timers.arm(self, Timer.REFRESH, self._recovery_at)
             case Action.SCHEDULE_RETRY:
@@ -475,6 +477,7 @@ class Registration:
         self._authentication.begin()
         self._hops_left = len(self._hops) - 1
         self._retry_after_s = 0.0
+        self._is_recovering = False
 
     def _take_another_way(self) -> bool:
         """Go to the next address; False when each was tried. After the last one the first of the round is next."""

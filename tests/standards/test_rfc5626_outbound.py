@@ -172,6 +172,18 @@ def test_a_registrar_that_hangs_up_after_each_answer_is_not_hammered() -> None:
     assert [after - before for before, after in itertools.pairwise(times)] == [30, 30, 30, 30]
 
 
+def test_one_loss_that_is_told_in_several_ways_is_one() -> None:
+    solo, _ = connected()
+    solo.after(100)
+    begin = solo.now
+    solo.endpoint.flow_closed(FLOW, solo.now)
+    for _ in range(3):
+        solo.now += 0.001
+        solo.endpoint.transport_error(HOP, solo.now)
+    solo.next_request()
+    assert solo.now - begin < 0.01
+
+
 def test_errors_that_come_in_a_heap_do_not_put_the_recovery_off() -> None:
     solo, _ = connected()
     solo.endpoint.flow_closed(FLOW, solo.now)
