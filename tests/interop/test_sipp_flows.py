@@ -13,8 +13,10 @@ import pytest
 
 from sip.events import InfoDigitReceived, SessionEnded
 from tests.interop.answerer import Answerer, running_answerer
+from tests.support.engine import DEFAULT_TOML, running_engine
 from tests.support.lossy_relay import Choose, HostPort, LossyRelay, running_relay
 from tests.support.process import Program, free_port, needs
+from tests.support.trace_reader import read_pcap
 from tests.support.wire import Fate
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio, needs("sipp")]
@@ -49,6 +51,9 @@ FLOWS = {
 NOT_YET = {"update", "prack", "timer_refresh", "timer_too_small_422", "refer_refused", "replaces"}
 "Flows that the stack cannot walk yet."
 
+FOR_LOAD = {"talk", "stay"}
+"Walked by test_day_in_the_life.py."
+
 # lost_ack loses what it is about by itself.
 LOSSY = sorted(set(FLOWS) - NOT_YET - {"lost_ack", "bye_at_once"})
 
@@ -78,6 +83,11 @@ async def walk_through(name: str, answerer: Answerer, choose: Choose, directory:
     async with running_relay(answerer.address[:2], choose) as relay:
         await walk(name, relay.front, directory, contact=relay.back)
     return relay
+
+
+async def test_every_scenario_is_walked_by_somebody() -> None:
+    assert {path.stem for path in SCENARIOS.glob("*.xml")} == set(FLOWS) | FOR_LOAD
+    assert set(FLOWS) >= NOT_YET
 
 
 @pytest.mark.parametrize("name", sorted(set(FLOWS) - NOT_YET))
@@ -131,3 +141,17 @@ async def test_a_flow_survives_the_loss_of_any_one_datagram(name: str, tmp_path:
             walks = [group.create_task(lose(position)) for position in range(whole.counts.received)]
         assert sum(walk.result() for walk in walks) >= whole.counts.received - 2, "all but a 180 was lost once"
         await answerer.wait_quiet()
+
+
+async def test_an_engine_s_traces_show_the_call_and_not_the_keys(tmp_path: Path) -> None:
+    traced = DEFAULT_TOML + '\n[trace]\nladder = true\npcap = "sip.pcap"\n'
+    async with running_engine(traced, directory=tmp_path / "engine") as engine:
+        await walk("info", engine.sip_address, tmp_path)
+        await engine.wait_for("sip ladder ")
+        await engine.wait_for(r"← BYE 6")
+    packets = read_pcap(tmp_path / "engine" / "sip.pcap")
+    bodies = [packet.payload.partition(b"\r\n\r\n")[2] for packet in packets if packet.payload.startswith(b"INFO ")]
+    assert len(bodies) == 4
+    assert all(set(body) == {ord("*")} for body in bodies)
+    assert sum(packet.destination == engine.sip_address for packet in packets) == 7, "INVITE, ACK, four INFO, BYE"
+    assert "Signal" not in engine.log
