@@ -200,8 +200,8 @@ _SUITE = re.compile(r"\s*+crypto:[0-9]{1,9}+[ \t]++[A-Za-z0-9_]++[ \t]", re.IGNO
 _LEAST_MATERIAL = 38  # characters of Base64: those of the shortest SDES key, 28 octets
 _KEY_MATERIAL = re.compile(rf"[A-Za-z0-9+/=_-]{{{_LEAST_MATERIAL},}}+")
 _SIPFRAG = re.compile(r"SIP/2\.0 [1-6][0-9]{2}(?=[ \r\n]|$)")
-_SPREAD = re.compile(r"[0-9](?:(?:[ \t\r\n.()-]|%20|%2[dD])*+(?:%3)?[0-9]){11,}+")
-_SPREAD_DIGIT = re.compile(r"((?:%3)?[0-9])((?:[ \t\r\n.()-]|%20|%2[dD])*+)")
+_SPREAD = re.compile(r"[0-9](?:(?:[ \t\r\n.()/,_\x00\x80-\xff-]|%20|%2[dD])*+(?:%3)?[0-9]){11,}+")
+_SPREAD_DIGIT = re.compile(r"((?:%3)?[0-9])((?:[ \t\r\n.()/,_\x00\x80-\xff-]|%20|%2[dD])*+)")
 _MOST_SPREAD = 64
 "Digits in a row, however parted, above which all of them are masked unread: two or three card numbers."
 
