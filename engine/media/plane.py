@@ -228,7 +228,8 @@ class MediaPlane:
     def statistics(self) -> PlaneStatistics:
         """Return a snapshot of all threads and legs."""
         counters = [clock.counters() for clock in self._clocks]
-        legs = [leg.statistics() for leg in self._legs.values()]
+        # A copy: metrics are read by a thread of their own, while calls open and close legs.
+        legs = [leg.statistics() for leg in list(self._legs.values())]
         return PlaneStatistics(
             ticks=sum(c["ticks"] for c in counters),
             late_ticks=sum(c["late_ticks"] for c in counters),
