@@ -298,6 +298,7 @@ class InviteSession(Session):
         # An INVITE without an offer has ours in the 2xx, and the answer here (§13.2.1).
         is_late = description_or_none(invite) is None and not (invite.to.tag is None and self.early.is_agreed)
         self._theirs = description_or_none(ack) if is_late else None
+        invite.forget_typed()  # its transaction keeps it for 64*T1
         self.peer_described = self._theirs or self.peer_described
         self.peer_offers.acknowledged()
         self._feed(Input.ACK, now)

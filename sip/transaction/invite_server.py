@@ -136,14 +136,14 @@ class InviteServerTransaction(ServerTransaction):
         super().respond(response, now)
         if self.state in (State.COMPLETED, State.CONFIRMED, State.TERMINATED):
             self.settle()
+            self.request.forget_typed()
 
     def settle(self) -> None:
-        """Let go of the session, and of what was read out of the request: refused, acknowledged, or given up.
+        """Let go of the session: the INVITE was refused, or its 2xx acknowledged or given up.
 
         Only the To tag is needed for the rest of 64*T1, and at hundreds of calls a second that is many sessions.
         """
         self.user = _Settled(self.user.local_tag)
-        self.request.forget_typed()
 
     def _tell(self, action: Action, now: float, message: Request | Response | None) -> None:
         # TIME_OUT is timer H: no ACK to a refusal. Nobody is left to tell, the session ended with the refusal.
