@@ -19,9 +19,10 @@ from datetime import UTC, datetime
 from prometheus_client import start_http_server
 
 from dsp.profile import PROFILES
+from engine.access import open_access
 from engine.call import Call, CallContext, IncomingCall, OutgoingCall
 from engine.charging import Charging
-from engine.config import Config, secret_from_environment, split_address
+from engine.config import Config, listener_ids, secret_from_environment, split_address
 from engine.connectors import open_connectors
 from engine.errors import CallError, ConfigError, TargetError
 from engine.events import EngineEvent, RegistrationState
@@ -44,7 +45,6 @@ from engine.net.dns import Resolver
 from engine.net.listen import BoundListener, bind_listeners
 from engine.net.tls import TlsFiles
 from engine.net.transports import ConnectionLimits, SipTransports
-from engine.net.udp import SourceFilter
 from engine.outbox import Outbox
 from engine.rtp.codec import why_unavailable
 from engine.trace import SipTrace
@@ -117,11 +117,9 @@ class _Signals:
 class _Dialling:
     """``call.Dialler`` on the resolver and the endpoint."""
 
-    def __init__(self, engine: Engine, resolver: Resolver, sources: SourceFilter) -> None:
+    def __init__(self, engine: Engine, resolver: Resolver) -> None:
         self._engine = engine
         self._resolver = resolver
-        self._sources = sources
-        self._lent: dict[str, list[str]] = {}
 
     async def locate(self, uri: Uri, *, secure: bool) -> tuple[Address, ...]:
         transports = [transport for transport in self._engine.transports if transport.is_secure or not secure]
@@ -141,9 +139,6 @@ class _Dialling:
             try_limit_s=TRY_LIMIT_S,
             now=asyncio.get_running_loop().time(),
         )
-        for host in {address.host for address in next_hops}:
-            self._sources.lend(host)
-            self._lent.setdefault(call.call_id, []).append(host)
         self._engine.attach(call, session)
         agent.flush()  # the session can end in here
 
@@ -151,11 +146,6 @@ class _Dialling:
         now = asyncio.get_running_loop().time()
         for address in next_hops:
             self._resolver.mark_failed(address, now)
-
-    def forget(self, call: Call) -> None:
-        """Let nobody in any more on account of this call."""
-        for host in self._lent.pop(call.call_id, ()):
-            self._sources.take_back(host)
 
 
 class Engine:
@@ -231,10 +221,25 @@ class Engine:
         loop.add_reader(self.plane.event_fd(), self._media_events)
         self._closers.append(self._stop_plane)
 
-        sources = SourceFilter(config.sip.allow)
+        self.access = open_access(
+            config,
+            listeners=listener_ids(config.sip.listen),
+            entropy=os.urandom,
+            peer_names=lambda flow: self.agent.peer_names(flow),
+        )
         as_peers_see = tuple(self._as_peers_see(listener) for listener in listeners)
         endpoint = Endpoint(
-            EndpointConfig(listeners=as_peers_see, max_sessions=config.sip.max_calls), entropy=os.urandom
+            EndpointConfig(
+                listeners=as_peers_see,
+                max_sessions=config.sip.max_calls,
+                tcp_above=config.sip.tcp_above or None,
+                target_delay_s=config.sip.target_delay_s,
+                session_expires_s=config.sip.session_expires_s or None,
+                min_se_s=config.sip.min_se_s,
+                reliable_provisionals=config.sip.reliable_provisionals,
+            ),
+            entropy=os.urandom,
+            gate=self.access,
         )
         self.trace = SipTrace(
             endpoint.set_trace, as_peers_see, wall=time.time, now=loop.time, call_later=loop.call_later
@@ -248,7 +253,7 @@ class Engine:
         connections = config.sip.connections
         self.agent = SipTransports(
             endpoint,
-            sources,
+            self.access,
             self._sip_event,
             tls=tls,
             limits=ConnectionLimits(
@@ -274,13 +279,12 @@ class Engine:
         # Connections of our own need no listener; datagrams leave by the socket of one.
         by_udp = any(listener.transport is Transport.UDP for listener in listeners)
         self.transports = (*((Transport.UDP,) if by_udp else ()), Transport.TCP, Transport.TLS)
-        self._sources = sources
-        self._dialling = _Dialling(self, self._resolver, sources)
+        self._dialling = _Dialling(self, self._resolver)
         if config.metrics.listen:
             metrics_host, metrics_port = split_address(config.metrics.listen)
             server, _ = start_http_server(metrics_port, addr=metrics_host, registry=REGISTRY)
             self._closers.append(server.shutdown)
-        await self._register(sources)
+        await self._register()
         listens = " ".join(f"{one.transport.lower()}:{one.host}:{one.port}" for one in listeners)
         log.info("listening", extra=fields(sip=listens, rtp=config.media.ports))
 
@@ -348,7 +352,7 @@ class Engine:
         asyncio.get_running_loop().remove_reader(self.plane.event_fd())
         self.plane.stop()
 
-    async def _register(self, sources: SourceFilter) -> None:
+    async def _register(self) -> None:
         loop = asyncio.get_running_loop()
         for name, account in self.config.accounts.items():
             registrar = Uri.parse(account.registrar)
@@ -356,7 +360,7 @@ class Engine:
             key = "registrar" if proxy is None else "outbound_proxy"
             next_hops = await self._resolve(proxy or registrar, f"account.{name}.{key}")
             for next_hop in next_hops:
-                sources.allow(next_hop.host)
+                self.access.allow(next_hop.host)
             password = ""
             if account.password_env:
                 password = secret_from_environment(account.password_env, f"account.{name}.password_env")
@@ -398,7 +402,7 @@ class Engine:
             log.warning("a registrar is not found again: %s", error, extra=fields(account=name))
             return
         for next_hop in next_hops:
-            self._sources.allow(next_hop.host)
+            self.access.allow(next_hop.host)
         self.agent.endpoint.update_account(name, next_hops, asyncio.get_running_loop().time())
         self.agent.flush()
 
@@ -558,7 +562,6 @@ class Engine:
     def _gone(self, call: Call) -> None:
         self._calls.pop(call.call_id, None)
         self._calls_by_session.pop(call.session, None)
-        self._dialling.forget(call)
         for leg_id in [leg_id for leg_id, of in self._calls_by_leg.items() if of is call]:
             del self._calls_by_leg[leg_id]
         if not self._calls:

@@ -53,8 +53,11 @@ Key = tuple[Transport, str, int, str]
 class SourceGate(Protocol):
     """Who may send SIP here."""
 
-    def admits(self, host: str) -> bool:
-        """Return whether messages from ``host`` (an IP literal) are taken."""
+    def admit_source(self, source: Address, now: float) -> bool:
+        """Return whether what comes from ``source`` is worth reading."""
+
+    def expect(self, host: str) -> None:
+        """Learn that a request goes to ``host`` (an IP literal) as a datagram: its response comes by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,14 +176,14 @@ class SipTransports:
 
     def _datagrams_to(self, listener: BoundListener) -> Callable[[bytes, str, int, float], None]:
         def receive(data: bytes, host: str, port: int, waited_s: float) -> None:
-            if not self._sources.admits(host):
+            source, now = Address(host, port, Transport.UDP, listener.id), self._loop.time()
+            if not self._sources.admit_source(source, now):
                 DATAGRAMS_DROPPED.inc()
                 return
-            source = Address(host, port, Transport.UDP, listener.id)
             if is_stun(data):
                 self._answer_stun(data, source)
                 return
-            self.endpoint.observe_delay(waited_s, self._loop.time())
+            self.endpoint.observe_delay(waited_s, now)
             self._pass_on(data, source)
 
         return receive
@@ -205,7 +208,7 @@ class SipTransports:
         if self._closed:
             return False
         if peer.listener:
-            if not self._sources.admits(peer.host):
+            if not self._sources.admit_source(peer, self._loop.time()):
                 DATAGRAMS_DROPPED.inc()
                 return False
             if len(self._flows) >= limits.maximum or self._by_source[peer.host] >= limits.by_source:
@@ -222,7 +225,7 @@ class SipTransports:
 
     def message_received(self, connection: StreamConnection, data: bytes) -> None:
         """Pass a message on."""
-        if not self._sources.admits(connection.peer.host) and connection.peer.listener:
+        if connection.peer.listener and not self._sources.admit_source(connection.peer, self._loop.time()):
             DATAGRAMS_DROPPED.inc()
             connection.abort("the source is no longer allowed")
             return
@@ -241,6 +244,7 @@ class SipTransports:
             log.debug("a connection is closed", extra=fields(transport=peer.transport, reason=connection.error))
             self.endpoint.flow_closed(peer.flow, self._loop.time())
             self._report(connection.targets)
+            self._flush_soon()
 
     def _pass_on(self, data: bytes, source: Address) -> None:
         try:
@@ -336,6 +340,8 @@ class SipTransports:
         try:
             if found is None:
                 raise OSError("no UDP socket of that address family")
+            if not data.startswith(b"SIP/2.0"):
+                self._sources.expect(target.host)
             found[1].send(data, target.host, target.port)
         except (OSError, ValueError) as error:
             log.warning("a datagram could not be sent", extra=fields(host=target.host, error=error))

@@ -1,22 +1,20 @@
-"""SIP over UDP: its sockets, and who may send here."""
+"""SIP over UDP: its sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 import struct
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from engine.errors import MediaError
 from engine.log import fields
 from engine.metrics import DATAGRAMS_UNSENT
 
-__all__ = ("NEXT_PORTS", "SourceFilter", "UdpSocket", "bind_udp")
+__all__ = ("NEXT_PORTS", "UdpSocket", "bind_udp")
 
 log = logging.getLogger("engine.net.udp")
 
@@ -24,7 +22,6 @@ NEXT_PORTS = 50
 "How many ports above the wanted one are tried."
 RECEIVE_BUFFER = 1 << 20
 "Bytes that the kernel may hold for us; a burst of INVITEs fits in."
-FILTER_CACHE = 4096
 MAX_DATAGRAM = 65535
 READ_AT_ONCE = 32
 "Datagrams that are read before timers, answers and other sockets get their turn."
@@ -32,47 +29,6 @@ SO_TIMESTAMPNS = 35
 "From asm-generic/socket.h, where the module socket has no name for it: when a datagram came, in a control message."
 TIMESPEC = struct.Struct("@ll")
 ANCILLARY_SIZE = 64
-
-
-class SourceFilter:
-    """Tells whether a source address may send SIP here."""
-
-    def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
-        self._known: dict[str, bool] = {}
-        self._lent: Counter[str] = Counter()
-
-    def allow(self, host: str) -> None:
-        """Admit one more address, such as a registrar's."""
-        network = ipaddress.ip_network(host)
-        if network in self._networks:
-            return
-        self._networks.append(network)
-        self._known.clear()
-
-    def lend(self, host: str) -> None:
-        """Admit one more address until ``take_back``: that of somebody we call. Can be lent more than once."""
-        self._lent[host] += 1
-
-    def take_back(self, host: str) -> None:
-        """End one ``lend``."""
-        self._lent[host] -= 1
-        if self._lent[host] <= 0:
-            del self._lent[host]
-
-    def admits(self, host: str) -> bool:
-        """Return whether datagrams from ``host`` (an IP literal) are taken."""
-        if host in self._lent:
-            return True
-        verdict = self._known.get(host)
-        if verdict is None:
-            address = ipaddress.ip_address(host.partition("%")[0])
-            mapped = getattr(address, "ipv4_mapped", None)
-            verdict = any((mapped or address) in network for network in self._networks)
-            if len(self._known) >= FILTER_CACHE:
-                self._known.clear()
-            self._known[host] = verdict
-        return verdict
 
 
 def bind_udp(host: str, port: int, *, next_free: bool) -> socket.socket:

@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from engine.config import split_listen
 from engine.net.listen import bind_listeners
 from engine.net.transports import SipTransports
-from engine.net.udp import SourceFilter
 from sip.address import Address, Listener
 from sip.endpoint import Endpoint, EndpointConfig
 from sip.events import Event, InviteReceived, OfferReceived, OfferRequested
 from tests.support.sip_pair import answer_of, offer_of
+from tests.support.sources import OpenNetworks
 
 __all__ = ("Answerer", "running_answerer")
 
@@ -35,7 +35,7 @@ class Answerer:
         listener = Listener(id=1, host=self.address.host, port=port)
         config = EndpointConfig(listeners=(listener,), t1_s=T1_S, t2_s=4 * T1_S, t4_s=4 * T1_S)
         self.endpoint = Endpoint(config, entropy=os.urandom)
-        self.agent = SipTransports(self.endpoint, SourceFilter(("127.0.0.0/8",)), self._take)
+        self.agent = SipTransports(self.endpoint, OpenNetworks(("127.0.0.0/8",)), self._take)
 
     def count(self, kind: type[Event]) -> int:
         """Return how many events of a kind came."""

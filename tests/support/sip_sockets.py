@@ -18,7 +18,6 @@ from engine.config import split_listen
 from engine.net.listen import BoundListener, bind_listeners
 from engine.net.tls import TlsFiles
 from engine.net.transports import ConnectionLimits, SipTransports
-from engine.net.udp import SourceFilter
 from sip.address import Address, Listener, Transport
 from sip.endpoint import Endpoint, EndpointConfig
 from sip.events import Event, SessionId
@@ -26,6 +25,7 @@ from sip.message import Request, Response
 from sip.parser import parse_message
 from sip.uri import NameAddr, Uri
 from tests.support.sip_pair import offer_of
+from tests.support.sources import OpenNetworks
 
 __all__ = ("LOOPS", "Certificates", "Datagrams", "Server", "Sockets", "Stream", "listening", "options", "run")
 
@@ -154,7 +154,7 @@ async def listening(
         assert sockets is not None
         sockets.on_event(event)
 
-    transports = SipTransports(endpoint, SourceFilter(allow), on_event, tls=tls, limits=limits, origins=origins)
+    transports = SipTransports(endpoint, OpenNetworks(allow), on_event, tls=tls, limits=limits, origins=origins)
     sockets = Sockets(endpoint, transports, bound, events, asyncio.Event())
     try:
         await transports.open(bound)

@@ -1,31 +1,14 @@
-"""The part of the configuration that says who may call: ``[[sip.access]]``, ``[sip.user.NAME]`` and ``[sip.ban]``.
-
-``engine.config`` takes it in; the tables' base is here because both build on it.
-"""
+"""Who may call: ``[[sip.access]]``, ``[sip.user.NAME]`` and ``[sip.ban]``."""
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-__all__ = ("NAME", "AccessRuleConfig", "BanConfig", "Table", "UserConfig", "checked_networks")
+from engine.config.table import NAME, Table, checked_networks
 
-NAME = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class Table(BaseModel):
-    """A table of the file: keys that nobody knows are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def checked_networks(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Return networks as they came when each is one; raise ``ValueError``."""
-    for network in value:
-        ipaddress.ip_network(network, strict=False)
-    return value
+__all__ = ("AccessRuleConfig", "BanConfig", "UserConfig")
 
 
 class AccessRuleConfig(Table):
