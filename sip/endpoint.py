@@ -148,7 +148,11 @@ class Endpoint:
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     def ring(self, session: SessionId, now: float) -> None:
-        """Send 180 to an unanswered INVITE."""
+        """Send 180 to an unanswered INVITE.
+
+        A caller that requires 100rel and made no offer hears nothing of it: its first reliable provisional has to
+        carry our offer (RFC 3262 §5), which ``progress`` can give.
+        """
         self.progress(session, now, status=180)
 
     def progress(

@@ -280,6 +280,7 @@ class OurOffers:
                 self._send(now)
             case Action.WAIT:
                 timers.disarm(self, Timer.OFFER_LIMIT)
+                self._again = False  # what follows is a new request, whose challenge may be answered once more
                 # §14.1, in steps of 10 ms: who owns the Call-ID waits longer, so that one of two goes first.
                 least_s, steps = (2.1, 190) if session.owns_call_id else (0.0, 200)
                 timers.arm(self, Timer.OFFER_RETRY, now + least_s + 0.01 * int(self._agent.fraction() * (steps + 1)))
