@@ -228,7 +228,8 @@ def test_14_1_a_refresh_that_meets_491_is_tried_again() -> None:
 
 def test_10_a_refused_refresh_is_tried_again_and_leaves_the_call_until_its_end() -> None:
     solo, _, _ = established(WE_REFRESH)
-    begin, sent = solo.now, []
+    begin = solo.now
+    sent: list[tuple[float, str]] = []
     while not sent or sent[-1][1] != "BYE":
         _, request = solo.next_request()
         sent.append((solo.now - begin, request.method))
