@@ -21,6 +21,7 @@ from prometheus_client import start_http_server
 from dsp.profile import PROFILES
 from engine.access import open_access
 from engine.call import Call, CallContext, IncomingCall, OutgoingCall
+from engine.call.signalling import EndpointSignalling
 from engine.charging import Charging
 from engine.config import Config, listener_ids, secret_from_environment, split_address
 from engine.connectors import open_connectors
@@ -55,8 +56,10 @@ from sip.events import (
     Event,
     InfoDigitReceived,
     InviteReceived,
+    OfferAnswered,
     OfferReceived,
     OfferRequested,
+    ReferReceived,
     RegistrationChanged,
     RegistrationStatus,
     SessionAnswered,
@@ -79,39 +82,6 @@ UNREGISTER_S = 2.0
 RETRY_AFTER_S = 10
 TRY_LIMIT_S = 4.0
 "How long one address of several may be silent to an INVITE: it is repeated three times in that (timer A)."
-
-
-class _Signals:
-    """``call.Signalling`` on the endpoint: each call is carried out and sent at once."""
-
-    def __init__(self, agent: SipTransports) -> None:
-        self._agent = agent
-        self._now = asyncio.get_running_loop().time
-
-    def ring(self, session: SessionId) -> None:
-        self._agent.endpoint.ring(session, self._now())
-        self._agent.flush()
-
-    def answer(self, session: SessionId, sdp: SessionDescription) -> None:
-        self._agent.endpoint.answer(session, sdp, self._now())
-        self._agent.flush()
-
-    def reject(self, session: SessionId, status: int, *, retry_after_s: int | None = None) -> None:
-        headers = (("Retry-After", str(retry_after_s)),) if retry_after_s is not None else ()
-        self._agent.endpoint.reject(session, status, self._now(), headers=headers)
-        self._agent.flush()
-
-    def answer_offer(self, session: SessionId, sdp: SessionDescription) -> None:
-        self._agent.endpoint.answer_offer(session, sdp, self._now())
-        self._agent.flush()
-
-    def refuse_offer(self, session: SessionId, status: int) -> None:
-        self._agent.endpoint.refuse_offer(session, status, self._now())
-        self._agent.flush()
-
-    def hang_up(self, session: SessionId, reason: str = "") -> None:
-        self._agent.endpoint.hang_up(session, self._now(), reason=reason)
-        self._agent.flush()
 
 
 class _Dialling:
@@ -157,6 +127,8 @@ class Engine:
         self._calls: dict[str, Call] = {}
         self._calls_by_session: dict[SessionId, Call] = {}
         self._calls_by_leg: dict[int, Call] = {}
+        self._replacing: dict[SessionId, Call] = {}
+        "Sessions that take a caller's place once they are acknowledged (RFC 3891)."
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -264,7 +236,7 @@ class Engine:
         self._closers.append(self.agent.close)
         await self.agent.open(listeners)
         self._context = CallContext(
-            signalling=_Signals(self.agent),
+            signalling=EndpointSignalling(self.agent),
             plane=self.plane,
             ledger=self.ledger,
             advertised_host=config.sip.advertise or config.media.host or host,
@@ -425,11 +397,23 @@ class Engine:
             case InviteReceived():
                 self._invited(event)
             case SessionConfirmed():
-                if call := self._calls_by_session.get(event.session):
+                if call := self._replacing.pop(event.session, None):
+                    if call.take_over(event):
+                        self.attach(call, event.session)
+                elif call := self._calls_by_session.get(event.session):
                     call.acknowledged(event)
             case SessionEnded():
-                if call := self._calls_by_session.get(event.session):
+                if call := self._replacing.pop(event.session, None):
+                    call.replacement_ended()
+                elif call := self._calls_by_session.get(event.session):
                     call.ended(event)
+            case OfferAnswered():
+                if call := self._calls_by_session.get(event.session):
+                    call.answered_again(event)
+            case ReferReceived():
+                # To follow it would be to call at the operator's cost; no program asks for that (RFC 3515 §2.4.2).
+                log.info("a transfer is declined", extra=fields(session=event.session))
+                self.agent.endpoint.refuse_refer(event.session, event.refer_id, 603, asyncio.get_running_loop().time())
             case OfferReceived() | OfferRequested():
                 if call := self._calls_by_session.get(event.session):
                     call.offered(event)
@@ -469,6 +453,13 @@ class Engine:
         self.notify(RegistrationState(account=account, state=str(event.state), reason=event.reason))
 
     def _invited(self, event: InviteReceived) -> None:
+        if event.replaces is not None:
+            if call := self._calls_by_session.get(event.replaces):
+                self._replacing[event.session] = call
+                call.replace_caller(event)
+            else:
+                self._context.signalling.reject(event.session, 481)
+            return
         user = event.request_uri.user or ""
         form_name = self.config.route_for(user)
         if form_name is None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
+from engine.call.replacement import Replacement
 from engine.config import FormConfig, MediaConfig
 from engine.errors import LedgerError, MediaError
 from engine.events import CallAnswered, CallEnded, EngineEvent
@@ -47,6 +48,8 @@ from sip.crypto_attribute import SrtpPolicy
 from sip.errors import NoCommonMedia, SipError
 from sip.events import (
     InfoDigitReceived,
+    InviteReceived,
+    OfferAnswered,
     OfferReceived,
     OfferRequested,
     SessionConfirmed,
@@ -139,6 +142,7 @@ class Call:
         self._far_end: tuple[str, int] | None = None
         self._program = make_program(self)
         self._started_at = context.now()
+        self._replacement: Replacement | None = None
         self._set_up = False
         self._hanging_up = False
         self._confirmed = False
@@ -276,6 +280,52 @@ class Call:
             self.hang_up("no common media")
             return False
         return True
+
+    def answered_again(self, event: OfferAnswered) -> None:
+        """Take an answer that differs from the last: the peer changed something as the session was refreshed."""
+        if self._described is None or event.answer is None:
+            return
+        try:
+            self._configure(accept_answer(self._described, event.answer))
+        except (SipError, MediaError) as error:
+            log.info("a call ends: %s", error, extra=fields(call=self.call_id))
+            self.hang_up("no common media")
+
+    # -- somebody takes the caller's place (RFC 3891) ------------------------------------------------------------
+
+    def replace_caller(self, invite: InviteReceived) -> None:
+        """Answer who wants to take the caller's place; the program goes on with them once they acknowledge it."""
+        signalling = self._context.signalling
+        if self._local is None or not self._confirmed or self._hanging_up or self._ended is not None:
+            signalling.reject(invite.session, 481)
+        elif self._replacement is not None:
+            signalling.reject(invite.session, 486)
+        else:
+            try:
+                self._replacement = Replacement.of(invite, self._local.bumped())
+            except NoCommonMedia:
+                signalling.reject(invite.session, 488)
+                return
+            signalling.answer(invite.session, self._replacement.ours)
+
+    def take_over(self, event: SessionConfirmed) -> bool:
+        """Go on with who took the caller's place; return False when that cannot be, which ends the call."""
+        replacement, self._replacement = self._replacement, None
+        assert replacement is not None
+        try:
+            self._configure(replacement.agreed(event))
+        except (SipError, MediaError) as error:
+            log.info("a call ends: %s", error, extra=fields(call=self.call_id))
+            self._context.signalling.hang_up(event.session, "no common media")
+            return False  # the endpoint hangs up the caller's session too
+        self._local, self._described = replacement.local, replacement.ours
+        self._offer_sent = None
+        log.info("somebody took the caller's place", extra=fields(call=self.call_id))
+        return True
+
+    def replacement_ended(self) -> None:
+        """Who wanted to take the caller's place is gone; the call goes on as it was."""
+        self._replacement = None
 
     def info_digit(self, event: InfoDigitReceived) -> None:
         """Take a key that came as SIP INFO; it stops a prompt by the program's word, not in the media thread."""
