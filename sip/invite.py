@@ -386,6 +386,7 @@ class InviteSession(Session):
             return
         if self.state in WE_CALL and transaction is self._client:
             self._response = response
+            self.authentication.learn(response)
             self._feed(Input.SUCCESS, now)
         else:
             self.forks.hang_up(transaction, response, now)

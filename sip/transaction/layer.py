@@ -20,6 +20,10 @@ __all__ = ("TransactionLayer",)
 BRANCH_OCTETS = 12
 "Entropy in a branch: responses are matched by it alone, so it must not be guessed."
 
+WITHOUT_TCP_S = 600.0
+"How long a peer that refused TCP gets its long requests by UDP."
+MAX_WITHOUT_TCP = 1024
+
 Key = tuple[str, ...]
 
 
@@ -53,6 +57,7 @@ class TransactionLayer:
         self._entropy = entropy
         self._listeners = listeners
         self._tcp_above = tcp_above
+        self._without_tcp: dict[tuple[str, int], float] = {}  # until when
         self._clients: dict[Key, ClientTransaction] = {}
         self._servers: dict[Key, ServerTransaction] = {}
         self._requests: dict[Key, Key] = {}  # what makes a request the same one (§8.2.2.2) -> its transaction
@@ -96,7 +101,12 @@ class TransactionLayer:
         """Send a request in a transaction of its own; its Via is put on here."""
         self.put_via(request, destination)
         limit = self._tcp_above
-        if destination.transport is not Transport.UDP or limit is None or len(request.serialize()) <= limit:
+        if (
+            destination.transport is not Transport.UDP
+            or limit is None
+            or len(request.serialize()) <= limit
+            or self._takes_no_tcp(destination, now)
+        ):
             return self._start(request, destination, user, now)
         by_tcp = destination._replace(transport=Transport.TCP, listener=0)
         request.headers.set_first("Via", self._new_via(by_tcp))
@@ -107,6 +117,11 @@ class TransactionLayer:
     def cancel(self, invite: ClientTransaction, user: ClientUser, now: float) -> ClientTransaction:
         """Send the CANCEL of an INVITE: the same Via, a transaction of its own (§9.1)."""
         return self._start(build_cancel(invite.request), invite.destination, user, now)
+
+    def _takes_no_tcp(self, destination: Address, now: float) -> bool:
+        """Whether a peer refused TCP a while ago: a firewall that swallows it costs seconds at each call."""
+        until = self._without_tcp.get((destination.host, destination.port))
+        return until is not None and now < until
 
     def _start(self, request: Request, destination: Address, user: ClientUser, now: float) -> ClientTransaction:
         key = (request.via.branch or "", request.method)
@@ -132,6 +147,9 @@ class TransactionLayer:
                 continue
             # §18.1.1: the peer takes no TCP, so the message goes by UDP, however long it is.
             fallback, transaction.fallback = transaction.fallback, None
+            self._without_tcp[fallback.host, fallback.port] = now + WITHOUT_TCP_S
+            if len(self._without_tcp) > MAX_WITHOUT_TCP:
+                del self._without_tcp[next(iter(self._without_tcp))]
             del self._clients[transaction.key]
             transaction.request.headers.set_first("Via", self._new_via(fallback))
             key = (transaction.request.via.branch or "", transaction.request.method)

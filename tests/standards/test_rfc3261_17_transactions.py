@@ -339,6 +339,17 @@ def test_a_request_above_the_mtu_goes_by_tcp_and_by_udp_when_that_is_refused() -
     assert (bench.responses, bench.failures) == ([200], [])
 
 
+def test_a_peer_that_refused_tcp_is_not_asked_again_for_a_while() -> None:
+    bench = Bench(tcp_above=10)
+    by_tcp = ALICE._replace(transport=Transport.TCP)
+    for at, transport in ((2, Transport.TCP), (3, Transport.UDP), (601, Transport.UDP), (603, Transport.TCP)):
+        bench.now = at
+        transaction = bench.client("BYE")
+        assert transaction.destination.transport is transport, at
+        bench.layer.transport_error(by_tcp, at)
+        bench.respond(transaction, 200)
+
+
 def test_a_short_request_stays_on_udp() -> None:
     assert fits_udp(Bench(tcp_above=1300).client("BYE"))
 
