@@ -16,7 +16,7 @@ from engine.net.listen import bind_listeners
 from engine.net.transports import SipTransports
 from sip.address import Address, Listener
 from sip.endpoint import Endpoint, EndpointConfig
-from sip.events import Event, InviteReceived, OfferReceived, OfferRequested
+from sip.events import Event, InviteReceived, OfferReceived, OfferRequested, ReferReceived
 from tests.support.sip_pair import answer_of, offer_of
 from tests.support.sources import OpenNetworks
 
@@ -73,6 +73,8 @@ class Answerer:
                 self.endpoint.answer_offer(event.session, answer_of(self.address, event.offer), now)
             case OfferRequested():
                 self.endpoint.answer_offer(event.session, offer_of(self.address), now)
+            case ReferReceived():
+                self.endpoint.refuse_refer(event.session, event.refer_id, 603, now)
             case _:
                 pass
 

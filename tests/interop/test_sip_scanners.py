@@ -16,7 +16,7 @@ from tests.support.process import Program, free_port, needs
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio]
 
 SCRIPTS = Path(sys.executable).parent
-ENVIRONMENT = {"PAYTONE_TEST_PASSWORD": "4711"}
+ENVIRONMENT = {"PAYTONE_TEST_PASSWORD": "4711 and no more"}
 "Made up, and one that a cracker soon comes to."
 PBX, ATTACKER = "127.0.0.1", "127.0.0.66"
 needs_sipvicious = pytest.mark.skipif(
