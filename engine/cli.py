@@ -172,7 +172,7 @@ def _how_to_dial(engine: Engine) -> str:
     host, port = engine.sip_host, engine.sip_port
     shown = f"[{host}]" if ":" in host else host
     routes = [route.to for route in engine.config.routes]
-    lines = [f"paytone listens on sip:{shown}:{port} (UDP)."]
+    lines = [f"paytone listens on sip:{shown}:{port}."]
     lines += [f"  dial  sip:{user}@{shown}:{port}" for user in routes if user != "*"]
     if engine.config.accounts:
         lines += [f"  registered at {a.registrar} as {a.user}" for a in engine.config.accounts.values()]
