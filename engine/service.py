@@ -107,6 +107,7 @@ class _Dialling:
             credentials=plan.credentials(target),
             headers=plan.headers(target),
             try_limit_s=TRY_LIMIT_S,
+            gruu=agent.endpoint.account_contact(plan.account) if plan.trusts(target) else None,
             now=asyncio.get_running_loop().time(),
         )
         self._engine.attach(call, session)

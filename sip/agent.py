@@ -190,9 +190,11 @@ class UserAgent:
         """Return our Contact header for who is at ``destination``."""
         return f"<{self.contact_uri(user, destination)}>"
 
-    def identify(self, request: Request, destination: Address, *, contact_user: str | None) -> None:
-        """Put on a request of ours who sends it and what it understands."""
-        request.headers.set("Contact", self.contact(contact_user, destination))
+    def identify(
+        self, request: Request, destination: Address, *, contact_user: str | None, gruu: Uri | None = None
+    ) -> None:
+        """Put on a request of ours who sends it and what it understands; ``gruu`` is our Contact if we have one."""
+        request.headers.set("Contact", self.contact(contact_user, destination) if gruu is None else f"<{gruu}>")
         request.headers.set("Allow", ", ".join(self.config.allow))
         request.headers.set("Supported", ", ".join(SUPPORTED))
         request.headers.set("User-Agent", self.config.user_agent)

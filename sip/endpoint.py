@@ -231,8 +231,9 @@ class Endpoint:
         credentials: Credentials | None = None,
         headers: Iterable[tuple[str, str]] = (),
         try_limit_s: float | None = None,
+        gruu: Uri | None = None,
     ) -> SessionId:
-        """Call ``target`` by way of ``next_hop``; ``to`` defaults to the target.
+        """Call ``target`` by way of ``next_hop``; ``to`` defaults to the target. ``gruu``: see ``account_contact``.
 
         Of several next hops the first is tried, then the next one when it is silent, cannot be reached or answers 503
         (RFC 3263 §4.3); 16 at most. ``try_limit_s`` shortens the wait of 32 s (timer B) while another one is left.
@@ -248,6 +249,7 @@ class Endpoint:
             headers=headers,
             now=now,
             try_limit_s=try_limit_s,
+            gruu=gruu,
         )
         return session.id
 

@@ -15,6 +15,7 @@ from sip.errors import LocalProtocolError
 from sip.forks import Forks, NobodyListens
 from sip.message import Request, Response
 from sip.transaction import ClientTransaction
+from sip.uri import Uri
 
 __all__ = ("MAX_NEXT_HOPS", "NextHops", "Straggler", "failed_over")
 
@@ -67,11 +68,14 @@ class Straggler(NobodyListens):
             self._forks.hang_up(transaction, response, now)
 
 
-def failed_over(agent: UserAgent, invite: Request, destination: Address, *, contact_user: str | None) -> Request:
+def failed_over(
+    agent: UserAgent, invite: Request, destination: Address, *, contact_user: str | None, gruu: Uri | None = None
+) -> Request:
     """Write an INVITE for another next hop: a transaction of its own in the same call, credentials left out."""
     request = Request("INVITE", invite.uri, invite.headers.copy(), invite.body)
     for name in ("Via", "Authorization", "Proxy-Authorization"):
         request.headers.remove(name)
     request.headers.set("CSeq", f"{invite.cseq.number + 1} INVITE")
-    agent.identify(request, destination, contact_user=contact_user)  # another transport has another Contact
+    # Another transport has another Contact, unless it is one that leads to us by all of them.
+    agent.identify(request, destination, contact_user=contact_user, gruu=gruu)
     return request

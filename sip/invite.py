@@ -150,15 +150,16 @@ class InviteSession(Session):
         headers: HeaderPairs,
         now: float,
         try_limit_s: float | None = None,
+        gruu: Uri | None = None,
     ) -> InviteSession:
         """Send an INVITE."""
         first_hop, hops = NextHops.of(next_hop, try_limit_s)
         cseq = _first_cseq(agent)
         request = build_invite(agent, target, from_=from_, to=to, cseq=cseq, offer=offer, headers=headers)
-        agent.identify(request, first_hop, contact_user=from_.uri.user)
+        agent.identify(request, first_hop, contact_user=from_.uri.user, gruu=gruu)
         request.serialize()  # a line end in what the caller gave is refused before there is a session
         session = cls(agent, State.CALLING, credentials=credentials)
-        session.contact_user = from_.uri.user
+        session.contact_user, session.gruu = from_.uri.user, gruu
         session.described = offer
         session.timer.ask(request, first=True)
         agent.timers.arm(session, Timer.SETUP_LIMIT, now + agent.config.setup_limit_s)
@@ -558,7 +559,9 @@ class InviteSession(Session):
         self.forks.begin()
         self.authentication.begin()
         destination = self._hops.waiting.pop(0)
-        request = failed_over(self._agent, self._client.request, destination, contact_user=self.contact_user)
+        request = failed_over(
+            self._agent, self._client.request, destination, contact_user=self.contact_user, gruu=self.gruu
+        )
         self._send_invite(request, destination, now)
 
     def _repeat_invite(self, now: float) -> None:

@@ -23,6 +23,7 @@ from sip.refer import Referrals
 from sip.sdp import SessionDescription
 from sip.session_timer import SessionTimer
 from sip.transaction import ClientTransaction, ClientUser, Failure, InviteServerTransaction
+from sip.uri import Uri
 
 __all__ = ("HeaderPairs", "Session")
 
@@ -42,6 +43,8 @@ class Session(ABC):
         self.authentication = ClientAuthentication(credentials, agent.entropy)
         self.owns_call_id = state is State.CALLING
         self.contact_user: str | None = None
+        self.gruu: Uri | None = None
+        "Contact of our requests instead of one made of a listener (RFC 5627 §4.3)."
         self.described: SessionDescription | None = None
         "Ours, as it was agreed last."
         self.peer_described: SessionDescription | None = None
@@ -200,7 +203,7 @@ class Session(ABC):
         assert dialog is not None
         request = dialog.request(method)
         destination = dialog.destination
-        self._agent.identify(request, destination, contact_user=self.contact_user)
+        self._agent.identify(request, destination, contact_user=self.contact_user, gruu=self.gruu)
         for name, value in headers:
             request.headers.set(name, value)
         request.body = body

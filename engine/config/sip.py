@@ -291,8 +291,10 @@ def _check_hop(text: str) -> None:
     except (ParseError, ValueError):
         raise ValueError(
             "a SIP URI of a host is wanted, such as sip:pbx.example.com:5060, sip:pbx.example.com;transport=tcp (or "
-            "udp, tls, ws, wss) or sips:pbx.example.com"
+            "udp, tls) or sips:pbx.example.com"
         ) from None
+    if transport in (Transport.WS, Transport.WSS):
+        raise ValueError("WebSocket is for those who call here; a registrar or proxy is reached by udp, tcp or tls")
     if not uri.is_sip or uri.user is not None or uri.headers or uri.port == 0:
         raise ValueError("a SIP URI of a host is wanted, without a user, such as sip:pbx.example.com:5060")
     if uri.scheme == "sips" and uri.param("transport") is not None and transport is Transport.UDP:

@@ -68,6 +68,8 @@ class DialPlan:
     caller: str
     ring_s: float
     follow_redirects: bool
+    account: str
+    "Under which the call is placed; empty: none."
     _gateway: Uri | None
     _routes: tuple[NameAddr, ...]
     _domain: frozenset[str]
@@ -148,6 +150,7 @@ def plan_call(
         caller=caller.user or "anonymous",
         ring_s=ring_s,
         follow_redirects=config.outbound.follow_redirects,
+        account=name,
         _gateway=gateway,
         _routes=routes,
         _domain=frozenset(domain),

@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from sip.message import Request
+from sip.uri import NameAddr, Uri
+from tests.support.sip_pair import ALICE, BOB, offer_of
 from tests.support.sip_registrar import accepted, account, registering, reply
 
 PUBLIC = "sip:pay@pbx.example;gr=urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
@@ -82,3 +85,24 @@ def test_nobody_has_none() -> None:
     solo, _ = registering(instance_id="host/trunk")
     assert solo.endpoint.account_contact("trunk") is None
     assert solo.endpoint.account_contact("nobody") is None
+
+
+def test_4_3_a_call_of_the_account_and_all_its_requests_have_the_gruu_as_contact() -> None:
+    solo, request = registering(instance_id="host/trunk")
+    solo.receive(reply(request, 200, Contact=granted(request.contact)))
+    session = solo.endpoint.invite(
+        Uri(user="alice", host=ALICE.host),
+        next_hop=ALICE,
+        from_=NameAddr(uri=Uri(user="pay", host="pbx.example")),
+        offer=offer_of(BOB),
+        gruu=solo.endpoint.account_contact("trunk"),
+        now=solo.now,
+    )
+    solo.collect()
+    invite = solo.last(Request)
+    assert invite.headers.get("Contact") == f"<{PUBLIC}>"
+    solo.receive(reply(invite, 200, Contact="<sip:alice@192.0.2.1>"))
+    solo.endpoint.hang_up(session, solo.now)
+    solo.collect()
+    bye = solo.last(Request)
+    assert (bye.method, bye.headers.get("Contact")) == ("BYE", f"<{PUBLIC}>")
