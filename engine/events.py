@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from sip.identity import CallerIdentity
 
 __all__ = (
     "CallAnswered",
@@ -49,6 +51,8 @@ class CallAnswered(EngineEvent):
     codec: str
     telephone_event: bool
     direction: Literal["in", "out"] = "in"
+    identity: CallerIdentity | None = field(default=None, repr=False)
+    "What the INVITE of a call in said of its caller and of the way it took; not to be logged."
 
 
 class CallOutcome(StrEnum):

@@ -56,6 +56,7 @@ from sip.events import (
     SessionEnded,
     SessionId,
 )
+from sip.identity import CallerIdentity
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.sdp import SessionDescription
 
@@ -130,6 +131,7 @@ class Call:
         self.dialled = dialled
         self._context = context
         self._on_gone = on_gone
+        self.identity: CallerIdentity | None = None
         self._leg: Leg | None = None
         self._local: LocalCapabilities | None = None
         self._described: SessionDescription | None = None
@@ -208,6 +210,7 @@ class Call:
                 codec=self._media.codec,
                 telephone_event=self._media.event_receive_pt is not None,
                 direction=self.direction,
+                identity=self.identity,
             )
         )
         self._program.start(self._context.now())

@@ -12,6 +12,7 @@ from engine.log import fields
 from engine.metrics import CALLS_REFUSED
 from sip.errors import NoCommonMedia
 from sip.events import InviteReceived, SessionConfirmed
+from sip.identity import caller_identity
 from sip.offer_answer import answer, make_offer
 
 __all__ = ("IncomingCall",)
@@ -35,6 +36,10 @@ class IncomingCall(Call):
         make_program: Callable[[Call], FormProgram],
         on_gone: Callable[[Call], None],
     ) -> None:
+        identity = caller_identity(invite.headers, trusted=invite.is_trusted)
+        # Who wants to stay unknown is called what From says, which a proxy has made anonymous (RFC 3323 §5.3).
+        known = () if identity.is_anonymous else identity.asserted
+        caller = (known[0] if known else invite.from_).uri
         super().__init__(
             call_id,
             form_name,
@@ -42,10 +47,11 @@ class IncomingCall(Call):
             context,
             make_program,
             on_gone,
-            caller=invite.from_.uri.user or "anonymous",
+            caller=caller.user or "anonymous",
             dialled=invite.request_uri.user or "",
         )
         self.session = invite.session
+        self.identity = identity
         self._invite = invite
 
     def start(self) -> None:

@@ -34,7 +34,14 @@ from tests.support.call_parts import SESSION, FakeLedger, FakePlane, FakeProgram
 class Scene:
     """A call between fakes."""
 
-    def __init__(self, offer: SessionDescription | None, **media: Any) -> None:
+    def __init__(
+        self,
+        offer: SessionDescription | None,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        trusted: bool = False,
+        **media: Any,
+    ) -> None:
         self.signals = Signals()
         self.plane = FakePlane()
         self.gone: list[Call] = []
@@ -48,7 +55,8 @@ class Scene:
                 source=Address("192.0.2.20", 5060),
                 call_id="x",
                 offer=offer,
-                headers=Headers(()),
+                headers=Headers(headers),
+                is_trusted=trusted,
             ),
             "form",
             FormConfig(),
@@ -336,3 +344,27 @@ def test_log_says_codec_and_suite_and_never_a_key(caplog: pytest.LogCaptureFixtu
     answered = next(record for record in caplog.records if record.message == "call answered")
     assert "AES_CM_128_HMAC_SHA1_80" in str(vars(answered))
     assert not any(KEY in str(vars(record)) for record in caplog.records)
+
+
+ASSERTED = (("P-Asserted-Identity", '"Alice" <sip:+15550100@pbx.example>'),)
+
+
+@pytest.mark.parametrize(
+    ("headers", "trusted", "caller"),
+    [
+        (ASSERTED, True, "+15550100"),
+        (ASSERTED, False, "caller"),
+        ((*ASSERTED, ("Privacy", "id")), True, "caller"),
+        ((), True, "caller"),
+    ],
+)
+def test_rfc_3325_5_a_trusted_peer_says_who_calls(
+    headers: tuple[tuple[str, str], ...], trusted: bool, caller: str
+) -> None:
+    async def play() -> None:
+        scene = Scene(described("m=audio 4000 RTP/AVP 0"), headers=headers, trusted=trusted)
+        assert scene.call.caller == caller
+        assert scene.call.identity is not None
+        assert len(scene.call.identity.asserted) == (trusted and bool(headers))
+
+    run(play())
