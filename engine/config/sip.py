@@ -159,7 +159,7 @@ class SipConfig(Table):
     "Least interval that is accepted (RFC 4028 §5)."
     reliable_provisionals: Literal["required", "supported"] = "required"
     "When provisional responses are sent reliably (RFC 3262): to who requires it, or to who supports it as well."
-    target_delay_s: float = Field(default=0.02, ge=0.001, le=5.0)
+    target_delay_s: float = Field(default=0.04, ge=0.001, le=5.0)
     "How long messages may wait for their turn, on average, before new calls are answered 503."
     dns: DnsConfig = DnsConfig()
 
