@@ -38,6 +38,7 @@ PYTHON = (
     "fuzz_sdp",
     "fuzz_sip_endpoint",
     "fuzz_sip_redact",
+    "fuzz_sip_stream",
 )
 TARGETS = COMPILED + PYTHON
 INTERESTING = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 160, 192, 200, 201, 203, 207, 223, 254, 255)

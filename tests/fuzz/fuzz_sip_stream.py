@@ -19,7 +19,14 @@ from sip.parser import MAX_MESSAGE
 from sip.stun import binding_response
 from tests.support.sip_pair import BOB, make_endpoint
 
-__all__ = ("one_input",)
+__all__ = ("SEEDS", "one_input")
+
+SEEDS = (
+    b"\x07\r\n\r\nOPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nFrom: <sip:a>;tag=a\r\nTo: <sip:b>\r\n"
+    b"Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 2\r\n\r\nab\r\nSIP/2.0 200 OK\r\nl: 0\r\n\r\n",
+    b"\x01BYE sip:b SIP/2.0\r\nCall-ID: 1\r\n\r\n",
+    b"\xff\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
+)
 
 PEER = Address("192.0.2.1", 40000, Transport.TCP, 1, 1)
 
