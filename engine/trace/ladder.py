@@ -95,7 +95,9 @@ class Ladder:
             return
         call.seen.add((message.sent, what))
         arrow = "→" if message.sent else "←"
-        body = f" +{len(message.data)} octets" if message.has_body else ""
+        # Of an INFO not: an octet more or less tells * and # from a digit.
+        tells_size = message.has_body and message.method != "INFO"
+        body = f" +{len(message.data)} octets" if tells_size else ""
         call.lines.append(
             f"{(message.now - call.began) * 1000:8.0f} ms  {arrow} {what}{body}{' (again)' if again else ''}"
         )

@@ -367,7 +367,7 @@ def test_a_call_is_one_block_when_it_is_over(told: Tracer, caplog: pytest.LogCap
         "→ 100 Because (INVITE 1)",
         "→ 200 Because (INVITE 1)",
         "← ACK 1",
-        f"← INFO 2 +{len(INFO)} octets",
+        "← INFO 2",  # an octet more or less would tell * and # from a digit
         "→ 200 Because (INFO 2)",
         "→ BYE 9",
         "← 200 Because (BYE 9)",
