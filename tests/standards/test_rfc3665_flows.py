@@ -234,6 +234,26 @@ def test_3_2_session_establishment_through_two_proxies_as_the_callee() -> None:
     assert solo.take(SessionEnded).cause is EndCause.LOCAL_BYE
 
 
+def test_3_3_each_of_two_proxies_asks_for_credentials_of_its_realm() -> None:
+    solo = Solo.at()
+    _, first = call(solo)
+    ack, second = respond(solo, first, 407, Proxy_Authenticate=CHALLENGE)
+    assert isinstance(second, Request)
+    of_the_other = CHALLENGE.replace("atlanta.example.com", "biloxi.example.com").replace("f84f", "c1e2")
+    ack, third = respond(solo, second, 407, Proxy_Authenticate=of_the_other)
+    assert arrows([ack, third]) == ["ACK", "INVITE"]
+    assert isinstance(third, Request)
+    answers = third.headers.lines("Proxy-Authorization")
+    assert [('realm="atlanta' in answer, 'realm="biloxi' in answer) for answer in answers] == [
+        (True, False),
+        (False, True),
+    ]
+    assert third.cseq.number == first.cseq.number + 2
+    ack = one(respond(solo, third, 200, Record_Route=ROUTES, Contact="<sip:bob@192.0.2.201>", described=True), "ACK")
+    assert ack.headers.count("Proxy-Authorization") == 2  # §22.1: as in the INVITE
+    assert solo.take(SessionAnswered)
+
+
 def test_3_4_a_proxy_that_fails_is_passed_over_for_the_next() -> None:
     solo = Solo.at()
     _, first = call(solo, next_hop=(PROXY, PROXY_2))
