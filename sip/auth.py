@@ -145,7 +145,7 @@ def parse_challenge(text: str) -> Challenge:
         realm=params["realm"],
         nonce=params["nonce"],
         opaque=params.get("opaque"),
-        algorithm=params.get("algorithm"),
+        algorithm=params.get("algorithm") or None,  # some write it empty
         qop=qop,
         stale=params.get("stale", "").lower() == "true",
     )
@@ -227,7 +227,7 @@ def parse_authorization(text: str) -> DigestAnswer:
         uri=params["uri"],
         response=params["response"],
         opaque=params.get("opaque"),
-        algorithm=params.get("algorithm"),
+        algorithm=params.get("algorithm") or None,  # some write it empty
         qop=params["qop"].lower() if "qop" in params else None,
         nonce_count=None if count is None else int(count, 16),
         cnonce=params.get("cnonce"),

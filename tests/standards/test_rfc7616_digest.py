@@ -580,3 +580,13 @@ def test_a_server_is_not_made_of_nonsense(changes: dict[str, Any]) -> None:
     fields: dict[str, Any] = {"realm": "pay.test", "secret": SECRET}
     with pytest.raises(LocalProtocolError):
         DigestServer(**(fields | changes))
+
+
+def test_an_empty_algorithm_is_none_and_can_be_answered() -> None:
+    challenge = parse_challenge('Digest realm="pbx", nonce="n", algorithm=""')
+    assert challenge.algorithm is None
+    answer = authorization(
+        challenge, username="pay", password="not a secret", method="REGISTER", uri="sip:pbx", cnonce="c"
+    )
+    assert "algorithm" not in answer
+    assert verify(answer, method="REGISTER", password="not a secret", challenge=challenge)
