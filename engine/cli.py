@@ -58,10 +58,9 @@ DIAL_STATUS = {
     CallOutcome.CANCELLED: 7,
 }
 "Exit status of `paytone dial`."
-COLLECT_AFTER = (10_000, 4, 250)
-"""Objects made and not released before the youngest are looked at, how many such passes before the older ones are, and
-how many of those before all are. A call in progress has some five hundred objects, so that the usual 700 would mean a
-pass or two for each; and a pass over more than some fifty thousand stops signalling for longer than a call may wait."""
+COLLECT_AFTER = (10_000, 20, 50)
+"""Objects made and not released before the youngest are looked at, and how many such passes before the older ones are.
+A call in progress has some five hundred, so that the usual 700 would mean a pass or two for each."""
 
 app = typer.Typer(
     name="paytone",
