@@ -71,9 +71,9 @@ class _Rule:
     algorithms: tuple[str, ...] = ()
     is_trusted: bool = False
 
-    def takes_from(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, listener: int | None) -> bool:
-        """Return whether a source is meant; ``listener`` None: at any listener."""
-        if self.listeners is not None and listener is not None and listener not in self.listeners:
+    def takes_from(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, listener: int) -> bool:
+        """Return whether a source is meant."""
+        if self.listeners is not None and listener not in self.listeners:
             return False
         return not self.networks or any(address in network for network in self.networks)
 
@@ -137,7 +137,7 @@ class Access:
         self._rules = _compile(config, listeners)
         self._registrars: set[str] = set()
         self._expected: OrderedDict[str, None] = OrderedDict()
-        self._cache: dict[tuple[str, int | None], _Seen] = {}
+        self._cache: dict[tuple[str, int], _Seen] = {}
         self._realm = config.realm
         self._servers = {
             rule.algorithms: DigestServer(config.realm, entropy(SECRET_OCTETS), algorithms=rule.algorithms)
@@ -173,10 +173,6 @@ class Access:
         if source.flow and not source.listener:
             return True  # a connection that we opened
         return seen.may_pass and not self._is_shut_out(seen, source, now, only_banned=True)
-
-    def admits(self, host: str) -> bool:
-        """Return whether what comes from ``host`` (an IP literal) may fit a rule, at whichever listener."""
-        return self._look_up(host, None).may_pass
 
     def allow(self, host: str) -> None:
         """Admit one more address, such as a registrar's, by the rule ``registrar``."""
@@ -361,7 +357,7 @@ class Access:
 
     # -- which rules concern a source ------------------------------------------------------------------------------
 
-    def _look_up(self, host: str, listener: int | None) -> _Seen:
+    def _look_up(self, host: str, listener: int) -> _Seen:
         seen = self._cache.get((host, listener))
         if seen is None:
             seen = self._classify(host, listener)
@@ -370,7 +366,7 @@ class Access:
             self._cache[host, listener] = seen
         return seen
 
-    def _classify(self, host: str, listener: int | None) -> _Seen:
+    def _classify(self, host: str, listener: int) -> _Seen:
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:

@@ -122,7 +122,7 @@ def test_without_rules_loopback_is_open_and_everything_else_is_dropped() -> None
     assert access.judge(invite(), OTHER, 1.0) == DROP
     assert access.admit_source(local, 1.0)
     assert not access.admit_source(OTHER, 1.0)
-    assert not access.admits("fe80::1%eth0")
+    assert not access.admit_source(Address("fe80::1%eth0", 5060), 1.0)
     assert not access.admit_source(Address("no address", 1), 1.0)
 
 
@@ -155,7 +155,7 @@ def test_a_rule_can_hold_for_one_listener_only() -> None:
     assert access.judge(invite(), OTHER._replace(listener=3, transport=Transport.TLS, flow=4), 1.0) != DROP
     assert access.judge(invite(), OTHER, 1.0) == DROP
     assert not access.admit_source(OTHER, 1.0)
-    assert access.admits(OTHER.host)  # at some listener
+    assert access.admit_source(OTHER._replace(listener=3, transport=Transport.TLS, flow=4), 1.0)
 
 
 def test_who_is_known_by_address_is_told_that_this_user_is_not_to_be_had() -> None:
