@@ -91,8 +91,8 @@ cdef enum:
     LOSS_BEHIND = 100  # and how far into it: what is made up begins late by the concealment's own delay
     LOSS_ISLE = 200  # what arrived between two losses that are no further apart goes with them
     LOSS_JOIN = 120  # samples behind a loss that still hold what was made up: that delay, and the way back
-    EDGE_SKIP = 40  # samples from the edge of a loss on that may be what came of a key; what follows is compared
-    EDGE_FAR = 40
+    EDGE_LOOK = 80  # samples on either side of a loss in which something must be heard for the edge to be hidden
+    EDGE_HIDE = 120  # and that are hidden then: what is longer than these 15 ms has a rule of its own
     FLOOR_WIDTH = 4  # frames whose energy below the band is one draw of its floor
     FLOOR_SLOTS = 4
     FLOOR_SLOT_FRAMES = 50  # 250 ms; four of them remember a second
@@ -124,8 +124,7 @@ cdef double HELD_SHARE = 0.35
 cdef double HELD_POWER = 0.001
 cdef double HELD_DBM0 = -56.0
 
-cdef double EDGE_CONTRAST = 2.0  # 3 dB: a key 10 dB over noise, whose samples differ from one another more than its own
-cdef double EDGE_LEAST = 200.0  # of that difference's square: an idle line's noise at -65 dBm0 has as much
+cdef double EDGE_LEAST = 200.0  # mean square of neighbours' difference: an idle line's noise at -65 dBm0 has as much
 
 cdef double[41] GAIN
 # |X|^2 of a tone of peak a on the bin is (20 a)^2, its weighted energy 15 a^2.
@@ -358,13 +357,14 @@ cdef double _change(MaskState* state, int64_t start, int step, int n) noexcept n
 
 
 cdef int _splinter(MaskState* state, int64_t edge, int step) noexcept nogil:
-    """Say whether the first few samples from the edge of a loss on stand out: they may be all that came of a key."""
-    cdef double far = EDGE_CONTRAST * _change(state, edge + step * EDGE_SKIP, step, EDGE_FAR) + EDGE_LEAST
+    """Say whether anything is heard from the edge of a loss on: it may be all that came of a key.
+
+    How it compares with what lies further in tells nothing: that may be the key, too.
+    """
     return (
-        _change(state, edge, step, 8) > 1.5 * far
-        or _change(state, edge, step, 16) > far
-        or _change(state, edge, step, 32) > far
-        or _change(state, edge + 12 * step, step, 16) > far  # concealment fades over the edge
+        _change(state, edge, step, 8) > EDGE_LEAST
+        or _change(state, edge, step, 24) > EDGE_LEAST
+        or _change(state, edge, step, EDGE_LOOK) > EDGE_LEAST
     )
 
 
@@ -374,11 +374,11 @@ cdef void _edges(MaskState* state) noexcept nogil:
     if state.edge_before and state.position >= state.edge_before:
         before = _splinter(state, state.edge_before - 1, -1)
         state.edge_before = 0
-    if state.edge_behind and state.position > state.made_to + EDGE_SKIP + EDGE_FAR:
+    if state.edge_behind and state.position > state.made_to + EDGE_LOOK:
         state.edge_behind = 0
         behind = _splinter(state, state.made_to, 1)
     if (before or behind) and state.made_from < state.off:
-        _cover(state, state.made_from - EDGE_SKIP, state.made_to + LOSS_BEHIND, SPLINTER)
+        _cover(state, state.made_from - EDGE_HIDE, state.made_to + EDGE_HIDE, SPLINTER)
 
 
 cdef void _block(MaskState* state) noexcept nogil:

@@ -63,9 +63,9 @@ class ToneMask:
     Under other sound 40 ms are needed, and frequencies within 1.5 %. `python -m benchmarks.residue` counts what is
     left: nothing with white noise or voices 10 dB below and no loss; of 1,000 keys 2 in white noise 4 dB below, 5 with
     babble 5 dB below, 8 with a single voice 5 dB below, for whose peaks are louder than the key. Event marks do not
-    miss. Of 1,000 keys cut by losses that the mask was told of, less than one leaves a splinter. See docs/mask.md.
+    miss. Of 10,000 keys cut by losses that the mask was told of, one leaves a splinter. See docs/mask.md.
 
-    Masked stretches last 100 ms at least (45 ms where only the edge of a loss is hidden), always begin with the same
+    Masked stretches last 100 ms at least (50 ms where only the edges of a loss are hidden), always begin with the same
     phase and have one level. Audio fades over 5 ms
     outside the guard of 10 ms. Where a mark comes too late for a fade, the cut is hard: a click and not a leak.
     Speech is masked for 0 to 2.6 % of its time, music for 3 to 17 %: in doubt it is a key.

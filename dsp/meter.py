@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from dsp.errors import NoSpeechError
 from dsp.levels import FULL_SCALE, amplitude_of_db, db_of_power
@@ -76,6 +75,9 @@ def measure(samples: NDArray[Any], rate_hz: int) -> SpeechLevel:
     if power <= 0:
         raise NoSpeechError("nothing but silence")
     g = math.exp(-1 / (rate_hz * TIME_CONSTANT_S))
+    # Loaded here: it takes a second, and an engine at work never measures; its speech workers do.
+    from scipy import signal
+
     envelope = cast("NDArray[np.float64]", signal.lfilter([(1 - g) ** 2], [1, -2 * g, g * g], np.abs(x)))
     hangover = math.ceil(HANGOVER_S * rate_hz)
     total = power * x.size

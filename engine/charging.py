@@ -1,4 +1,4 @@
-"""Charging: journal, send, wipe, outcome; and after a crash, finding out (architecture §5, §6).
+"""Charging: journal, send, wipe, outcome (architecture §5, §6). What a crash leaves open is ``engine.reconciling``'s.
 
 The laws:
 
@@ -6,7 +6,6 @@ The laws:
 2. A transaction id is submitted once. Repeats are the connector's, inside that one submission, with that same id.
 3. The secrets of a submission are wiped when its answer is in, however that came about.
 4. Whoever waits may go away (hang-up, stop of the engine): sending and the writing of the outcome go on.
-5. Reconciling asks, it never sends.
 """
 
 from __future__ import annotations
@@ -14,12 +13,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from itertools import chain, repeat
+from ssl import SSLContext
+from typing import Unpack
 
+from engine.connectors.generic import GatewayOptions, RequestFunction
 from engine.connectors.protocol import Connector
+from engine.connectors.signalwire import BodyForm, SignalWire
 from engine.errors import LedgerError
-from engine.ledger import AttemptRecord, Ledger
+from engine.ledger import Ledger
 from engine.log import fields
+from engine.net.http import request
 from engine.pay.submission import ConnectorAnswer, Outcome, Submission
 
 __all__ = ("Charging",)
@@ -27,7 +31,7 @@ __all__ = ("Charging",)
 log = logging.getLogger("engine.charging")
 
 RECORD_RETRIES_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"Waits before the outcome is written again, when the ledger is locked after the money has moved."
+"Waits before the outcome is written again, when the ledger is locked after the money has moved; the last one repeats."
 
 
 class Charging:
@@ -38,18 +42,43 @@ class Charging:
         ledger: Ledger,
         connectors: Mapping[str, Connector],
         *,
-        clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_unknown: Callable[[], object] = lambda: None,
+        send: RequestFunction = request,
+        tls: SSLContext | None = None,
     ) -> None:
+        """``on_unknown`` is called when an attempt's outcome was written as unknown.
+
+        ``send`` and ``tls`` are how endpoints are reached that an application names itself (`connector_at`).
+        """
         self._ledger = ledger
         self._connectors = connectors
-        self._clock = clock
         self._sleep = sleep
+        self._on_unknown = on_unknown
+        self._gateway = GatewayOptions(send=send, tls=tls)
         self._running: dict[str, asyncio.Task[ConnectorAnswer]] = {}
-        self._recording: set[asyncio.Task[None]] = set()
+        self._recording: dict[str, asyncio.Task[None]] = {}
+        self._draining = False
 
-    async def charge(self, payment_id: str, submission: Submission, connector_name: str) -> ConnectorAnswer:
+    @property
+    def connectors(self) -> Mapping[str, Connector]:
+        """Those of the configuration, by name."""
+        return self._connectors
+
+    def connector_at(
+        self, url: str, *, form: BodyForm, signing_key: str, **options: Unpack[GatewayOptions]
+    ) -> Connector:
+        """Return a connector for an endpoint that an application names itself (`dialects.md` D-31).
+
+        It is sent to where webhooks may go, and nowhere else. Raise ``ConnectorError`` for a URL that can't be used.
+        """
+        reached: GatewayOptions = {**self._gateway, **options}
+        return SignalWire.for_url(url, form=form, signing_key=signing_key, **reached)
+
+    async def charge(self, payment_id: str, submission: Submission, connector: str | Connector) -> ConnectorAnswer:
         """Send ``submission`` and return the answer; the payment must have been started in the ledger.
+
+        ``connector`` is a name of the configuration, or one of `connector_at`.
 
         Never raises for a fault of the ledger, the network or the gateway: these are answers. The submission's secrets
         are wiped when this returns. When the caller is cancelled the work goes on; ``drain`` waits for it.
@@ -57,11 +86,11 @@ class Charging:
         transaction_id = submission.transaction_id
         if under_way := self._running.get(transaction_id):
             return await asyncio.shield(under_way)  # law 2: the same transaction, asked for twice, has one answer
-        connector = self._connectors.get(connector_name)
-        if connector is None:
+        found = self._connectors.get(connector) if isinstance(connector, str) else connector
+        if found is None:
             _wipe(submission)
-            return _failed("connector", f"there is no connector {connector_name!r}")
-        task = asyncio.get_running_loop().create_task(self._charge(payment_id, submission, connector))
+            return _failed("connector", f"there is no connector {connector!r}")
+        task = asyncio.get_running_loop().create_task(self._charge(payment_id, submission, found))
         self._running[transaction_id] = task
         task.add_done_callback(lambda _: self._running.pop(transaction_id, None))
         return await asyncio.shield(task)
@@ -71,48 +100,13 @@ class Charging:
 
         Bounded by the connectors' own timeouts and repeats, and by the waits for a locked ledger.
         """
-        while waiting := [*self._running.values(), *self._recording]:
+        self._draining = True
+        while waiting := [*self._running.values(), *self._recording.values()]:
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def reconcile(self) -> list[AttemptRecord]:
-        """Find out about attempts that an earlier run left without an outcome, or with an unknown one; at start only.
-
-        Return those that were open, and those that were unknown and are known now. Raise ``LedgerError`` when the
-        ledger can't be read or written, or when another engine works on it.
-        """
-        self._ledger.claim()
-        seen: list[AttemptRecord] = []
-        open_ones = await self._ledger.open_attempts()
-        for attempt in [*open_ones, *await self._ledger.unknown_attempts()]:
-            if attempt.transaction_id in self._running:
-                continue
-            age_s = (self._clock() - attempt.created_at).total_seconds()
-            log.info("asking what became of an attempt", extra=fields(**attempt.for_log(), age_s=f"{age_s:.0f}"))
-            answer = await self._look_up(attempt)
-            if attempt.outcome is Outcome.UNKNOWN and answer.outcome is Outcome.UNKNOWN:
-                continue
-            if await self._ledger.record_outcome(attempt.transaction_id, answer, reconciled=True):
-                record = await self._ledger.attempt(attempt.transaction_id)
-                assert record is not None
-                seen.append(record)
-        await self._ledger.close_interrupted()
-        return seen
-
-    async def _look_up(self, attempt: AttemptRecord) -> ConnectorAnswer:
-        connector = self._connectors.get(attempt.connector)
-        answer = None
-        if connector is not None:
-            try:
-                answer = await connector.look_up(attempt.transaction_id)
-            except Exception as error:
-                log.error(
-                    "an attempt could not be looked up",
-                    extra=fields(transaction=attempt.transaction_id, error=type(error).__name__),
-                )
-        if answer is None:
-            message = "compare this transaction with the gateway's books"
-            return ConnectorAnswer(outcome=Outcome.UNKNOWN, error_code="unknown", error_message=message)
-        return answer
+    def is_running(self, transaction_id: str) -> bool:
+        """Tell whether an attempt's answer is still awaited, or not yet in the ledger."""
+        return transaction_id in self._running or transaction_id in self._recording
 
     async def _charge(self, payment_id: str, submission: Submission, connector: Connector) -> ConnectorAnswer:
         try:
@@ -147,21 +141,23 @@ class Charging:
 
     async def _record(self, transaction_id: str, answer: ConnectorAnswer) -> None:
         try:
-            await self._ledger.record_outcome(transaction_id, answer)
+            await self._write(transaction_id, answer)
         except LedgerError as error:
             log.error("an outcome could not be written yet: %s", error, extra=fields(transaction=transaction_id))
             # The caller must not wait for a lock: the money has moved, or it hasn't, and the answer says which.
             task = asyncio.get_running_loop().create_task(self._record_later(transaction_id, answer))
-            self._recording.add(task)
-            task.add_done_callback(self._recording.discard)
+            self._recording[transaction_id] = task
+            task.add_done_callback(lambda _: self._recording.pop(transaction_id, None))
 
     async def _record_later(self, transaction_id: str, answer: ConnectorAnswer) -> None:
-        for wait_s in RECORD_RETRIES_S:
+        for wait_s in chain(RECORD_RETRIES_S, repeat(RECORD_RETRIES_S[-1])):
             await self._sleep(wait_s)
             try:
-                await self._ledger.record_outcome(transaction_id, answer)
+                await self._write(transaction_id, answer)
             except LedgerError:
-                continue
+                if wait_s < RECORD_RETRIES_S[-1] or not self._draining:
+                    continue
+                break
             return
         log.error(
             "an outcome could not be written: the attempt stays open until the next start",
@@ -170,9 +166,14 @@ class Charging:
             ),
         )
 
+    async def _write(self, transaction_id: str, answer: ConnectorAnswer) -> None:
+        await self._ledger.record_outcome(transaction_id, answer)
+        if answer.outcome is Outcome.UNKNOWN:
+            self._on_unknown()
+
 
 def _wipe(submission: Submission) -> None:
-    for secret in (submission.card_number, submission.security_code):
+    for secret in (submission.card_number, submission.security_code, submission.account_number):
         if secret is not None:
             secret.wipe()
 

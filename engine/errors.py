@@ -10,6 +10,8 @@
     ├── LedgerError        the ledger could not be read or written
     ├── TargetError        a URI has no address that can be reached from here
     ├── CallError          a call out cannot be placed as it was asked for
+    │   └── BusyError      not now: the engine stops, or as many calls are up as may be
+    ├── ProgramError       what runs on a call cannot do what it is asked for, or not any more
     └── SoftphoneError     the softphone could not start or lost its process
 
 ``sip``, ``dsp`` and ``prompts`` have trees of their own: they do not know the engine. No message ever holds a digit
@@ -19,6 +21,7 @@ that a caller keyed.
 from __future__ import annotations
 
 __all__ = (
+    "BusyError",
     "CallError",
     "ConfigError",
     "ConnectorError",
@@ -26,6 +29,7 @@ __all__ = (
     "LedgerError",
     "MediaError",
     "PayError",
+    "ProgramError",
     "SoftphoneError",
     "TargetError",
 )
@@ -69,6 +73,14 @@ class TargetError(Error):
 
 class CallError(Error):
     """A call out cannot be placed as it was asked for."""
+
+
+class BusyError(CallError):
+    """No call can be placed now; the same call may be, later."""
+
+
+class ProgramError(Error):
+    """What runs on a call cannot do what it is asked for, or not any more."""
 
 
 class SoftphoneError(Error):

@@ -10,6 +10,7 @@ from sip.identity import CallerIdentity
 
 __all__ = (
     "CallAnswered",
+    "CallCreated",
     "CallEnded",
     "CallFailed",
     "CallOutcome",
@@ -29,6 +30,17 @@ class EngineEvent:
     """Root of the events; ``call_id`` is the engine's own id of the call (empty when about none)."""
 
     call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCreated(EngineEvent):
+    """A call in that we can take, or a call out that is being placed."""
+
+    direction: Literal["in", "out"]
+    caller: str
+    dialled: str
+    parent_id: str
+    "The call whose program made this one; empty: none did."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

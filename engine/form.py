@@ -1,70 +1,61 @@
-"""The built-in payment form: carries out on a call what the pay machine wants.
+"""The built-in payment form: a payment that the configuration describes, taken on a call without any application.
 
-The machine (``engine.pay.machine``) decides; this file plays its prompts, sends its submission through ``Charging``,
-turns its status into webhooks (in SWML's form), and hands keys, finished prompts, answers and time to it. What has to
-be written to the ledger is written by one task per program, in order, so that no webhook overtakes the one before it.
+What goes on in the call is ``PaymentRun``'s; here are the orders, the prompts and the webhooks of ``[form.NAME]`` (in
+SWML's form).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
 import uuid
 import weakref
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Protocol
+from functools import partial
 
-from engine.charging import Charging
 from engine.config import FormConfig, FormPrompt
-from engine.errors import ConfigError, LedgerError
-from engine.events import (
-    EngineEvent,
-    EntryProgress,
-    PaymentFinished,
-    PaymentSubmitted,
-    PromptFinished,
-    PromptStarted,
-)
-from engine.ledger import Ledger
+from engine.connectors.protocol import Connector, check
+from engine.errors import ConfigError
+from engine.ledger import InterruptedPayment, WebhookPolicy
 from engine.log import fields
-from engine.metrics import CONNECTOR_SECONDS, PAYMENTS
 from engine.outbox import Outbox
 from engine.pay.errors import OrderError
-from engine.pay.machine import EmitStatus, Finish, PayMachine, Play, StopPlaying, Submit
-from engine.pay.order import PayOrder
-from engine.pay.prompt_rules import Action, DefaultPrompt, PlayFile, PromptRule, Say
+from engine.pay.fields import Step
+from engine.pay.machine import PayMachine
+from engine.pay.order import PayOrder, RetryRule
+from engine.pay.prompt_rules import Action, DefaultPrompt, PlayFile, PromptRule, Say, Silence
 from engine.pay.results import PayResult, PayStatus
-from engine.pay.submission import ConnectorAnswer, Operation, Outcome, Submission
+from engine.pay.submission import PaymentMethod
+from engine.payment_run import PaymentContext, PaymentRun
+from engine.program import CallControl
 from prompts.clip import Clip
 from prompts.errors import PromptError
+from prompts.remote import is_url
 from prompts.store import PromptStore
 
-__all__ = ("FormContext", "FormProgram", "FormPrompts", "Speaker", "order_of")
+__all__ = (
+    "REPLY_KIND",
+    "FormClips",
+    "FormContext",
+    "FormProgram",
+    "FormPrompts",
+    "check_forms",
+    "order_of",
+    "tell_interrupted",
+)
 
 log = logging.getLogger("engine.form")
 
-
-class Speaker(Protocol):
-    """What a program may ask of its call."""
-
-    def play(self, clips: list[Clip], token: int, *, interruptible: bool) -> None:
-        """Play clips in order; ``play_finished`` of the program follows once."""
-
-    def stop_playing(self) -> None:
-        """Stop what plays."""
-
-    def program_finished(self) -> None:
-        """The program is over: end the call."""
+REPLY_KIND = "form"
+"What a form's payments are called among those whose end is told after a crash (``engine.payments``)."
+_ENDS = frozenset({Step.COMPLETED, Step.FAILED, Step.CANCELED})
 
 
 class FormPrompts:
-    """Clips for every prompt of every form, rendered before the first call."""
+    """Clips for every prompt of every form, rendered before the first call; the digits of a payment as they come."""
 
     def __init__(self, store: PromptStore, *, default_locale: str) -> None:
         self._store = store
@@ -74,10 +65,7 @@ class FormPrompts:
     async def prepare(self, forms: Mapping[str, FormConfig]) -> None:
         """Check the forms' orders and render what they say or play; raise ``ConfigError`` that names the form."""
         for name, form in forms.items():
-            try:
-                order_of(form)
-            except OrderError as error:
-                raise ConfigError(error.reason, where=f"form.{name}.{error.field}") from None
+            _checked_order(name, form)
             locale = form.language or self._default_locale
             for index, prompt in enumerate(form.prompts):
                 try:
@@ -90,42 +78,127 @@ class FormPrompts:
                 raise ConfigError(str(error), where=f"form.{name}.language", remedy=error.remedy) from None
             if warning:
                 log.warning(warning, extra=fields(form=name))
+            if form.confirm:
+                try:
+                    # The first caller who confirms shall not wait for the synthesiser to start, or find out it cannot.
+                    await self._store.start()
+                except PromptError as error:
+                    raise ConfigError(str(error), where=f"form.{name}.confirm", remedy=error.remedy) from None
 
     async def _render(self, form: FormConfig, prompt: FormPrompt, locale: str) -> Clip:
         if prompt.say:
             return await self._store.speech(prompt.say, locale=locale, voice=form.voice)
-        return await self._store.file(Path(prompt.play))
+        return await self._store.file(prompt.play)
 
-    def clip(self, action: Action, language: str) -> Clip:
-        """Return the clip of one action; every one was rendered by ``prepare``."""
-        locale = language or self._default_locale
+    def clips(self, language: str) -> FormClips:
+        """Return the prompts in one language; empty: the default one."""
+        return FormClips(self._store, self._custom, language or self._default_locale)
+
+
+class FormClips:
+    """``payment_run.Clips`` of one language."""
+
+    def __init__(self, store: PromptStore, custom: Mapping[tuple[str, str], Clip], locale: str) -> None:
+        self._store = store
+        self._custom = custom
+        self._locale = locale
+
+    def ready(self, action: Action) -> Clip | None:
+        """Return the clip of an action; None for digits, which are said as they come and kept nowhere."""
         match action:
             case Say():
-                return self._custom[(locale, action.text)]
+                return self._custom[(self._locale, action.text)]
             case PlayFile():
-                return self._custom[(locale, action.url)]
+                # Of the web what was fetched last; a copy that is no longer fresh is fetched again.
+                return (
+                    self._store.at_hand(action.url) if is_url(action.url) else self._custom[(self._locale, action.url)]
+                )
+            case Silence():
+                return None  # the configuration has no word for it
             case DefaultPrompt():
-                return self._store.default(action.key, locale)
+                return None if action.digits else self._store.default(action.key, self._locale)
+
+    async def render(self, action: Action) -> Clip:
+        """Return the clip of a prompt with digits in it, or of a file from the web; raise ``PromptError``."""
+        if isinstance(action, PlayFile):
+            return await self._store.file(action.url)
+        if not isinstance(action, DefaultPrompt):
+            raise PromptError("only what the engine says by itself is said as it comes")
+        return await self._store.prompt(action.key, self._locale, digits=action.digits)
+
+
+# What an order calls its fields, where a form has another name.
+_KEYS = {
+    "max_attempts": "retries",
+    "valid_card_types": "card_types",
+    "mask_char": "mask",
+    "prompts": "prompt",
+}
+# Which key asks for what a connector does not do, by the number of `dialects.md` §4.4.
+_REFUSED_FOR = {
+    64003: "amount",
+    64005: "amount",
+    64006: "token_type",
+    64007: "amount",
+    64011: "currency",
+    64013: "method",
+}
+
+
+def check_forms(forms: Mapping[str, FormConfig], connectors: Mapping[str, Connector]) -> None:
+    """Raise ``ConfigError`` for a form whose payments could not be taken, naming its key.
+
+    Either its order is wrong in itself, or its connector does not take such payments.
+    """
+    for name, form in forms.items():
+        order = _checked_order(name, form)
+        connector = connectors.get(form.connector)
+        refusal = check(connector.capabilities, order) if connector is not None else None
+        if refusal is not None:
+            key = _REFUSED_FOR.get(refusal.pay_error_code, "connector")
+            remedy = f"name a connector that does, instead of {form.connector!r}"
+            raise ConfigError(refusal.message, where=f"form.{name}.{key}", remedy=remedy)
+
+
+def _checked_order(name: str, form: FormConfig) -> PayOrder:
+    try:
+        return order_of(form)
+    except OrderError as error:
+        where = f"form.{name}.{_KEYS.get(error.field, error.field)}"
+        raise ConfigError(error.reason, where=where, remedy="see docs/forms.md") from None
 
 
 def order_of(form: FormConfig) -> PayOrder:
-    """Return the pay machine's order for a form; raise ``PayError`` that names a wrong field."""
-    return PayOrder(
+    """Return the pay machine's order for a form; raise ``OrderError`` that names a wrong field."""
+    order = PayOrder(
         amount=form.amount,
         currency=form.currency,
+        method=form.method,
+        bank_account_type=form.bank_account_type,
         security_code=form.security_code,
         postal_code=form.postal_code,
         min_postal_code_length=form.min_postal_code_length,
         timeout_s=form.timeout_s,
+        first_digit_timeout_s=form.first_digit_timeout_s,
         max_attempts=form.retries,
+        retry_rule=RetryRule(form.retry_rule),
+        decline_restarts=form.decline_restarts,
         valid_card_types=form.card_types,
         token_type=form.token_type,
         description=form.description,
         parameters=form.parameters,
         language=form.language,
         voice=form.voice,
+        mask_char=form.mask,
+        mask_style=form.mask_style,
+        matching=frozenset(Step(step) for step in form.matching),
+        confirm=form.confirm,
         prompts=tuple(_rule(prompt) for prompt in form.prompts),
     )
+    for step in sorted(order.matching):
+        if step not in order.steps:
+            raise OrderError("matching", f"{step} is not asked by this form")
+    return order
 
 
 def _rule(prompt: FormPrompt) -> PromptRule:
@@ -136,6 +209,7 @@ def _rule(prompt: FormPrompt) -> PromptRule:
         attempts=prompt.attempts,
         card_types=prompt.card_types,
         error_types=prompt.errors,
+        matching=prompt.matching,
     )
 
 
@@ -144,236 +218,143 @@ class FormContext:
     """What the programs of an engine share."""
 
     prompts: FormPrompts
-    charging: Charging
-    ledger: Ledger
+    payments: PaymentContext
     outbox: Outbox
-    notify: Callable[[EngineEvent], None]
-    now: Callable[[], float]
     today: Callable[[], date]
 
 
 class FormProgram:
     """One payment on one call, from the ACK to the result."""
 
-    def __init__(self, call_id: str, form_name: str, form: FormConfig, speaker: Speaker, context: FormContext) -> None:
-        self._call_id = call_id
-        self._form_name = form_name
-        self._form = form
-        # The call keeps its program, and not the other way round: nothing of a call, least of all what was keyed, shall
-        # wait in memory for the garbage collector.
-        self._speaker: Speaker = weakref.proxy(speaker)
-        self._context = context
-        self._order = order_of(form)
-        self._machine = PayMachine(self._order, today=context.today, transaction_id=lambda: str(uuid.uuid4()))
-        self._payment_id = uuid.uuid4().hex
-        self._steps: dict[int, str] = {}
-        self._digits: Counter[str] = Counter()
-        self._timer: asyncio.TimerHandle | None = None
-        self._started = False
-        self._jobs: asyncio.Queue[Callable[[], Awaitable[None]] | None] = asyncio.Queue()
-        self._worker: asyncio.Task[None] | None = None
+    def __init__(self, form_name: str, form: FormConfig, call: CallControl, context: FormContext) -> None:
+        order = order_of(form)
+        call_id = call.facts.call_id
+        self.label = form_name
+        self._call: CallControl = weakref.proxy(call)  # the call keeps its program, and not the other way round
+        self._run = PaymentRun(
+            PayMachine(order, today=context.today, transaction_id=lambda: str(uuid.uuid4())),
+            order,
+            call_id=call_id,
+            label=form_name,
+            connector=form.connector,
+            speaker=call,
+            clips=context.prompts.clips(form.language),
+            context=context.payments,
+            guard=call.guard,
+            on_status=partial(_post_status, form, call_id, context.outbox) if form.status_url else _tell_nobody,
+            on_result=self._finished,
+            direction=call.facts.direction,
+            reply_to=_reply_to(form),
+        )
 
-    # -- inputs --------------------------------------------------------------------------------------------------
+    def offered(self, now: float) -> None:
+        """Answer a call in at once."""
+        self._call.answer()
 
     def start(self, now: float) -> None:
         """Begin: the caller can hear us."""
-        self._started = True
-        self._worker = asyncio.get_running_loop().create_task(self._work())
-        self._jobs.put_nowait(self._record_payment)
-        self._machine.start(now)
-        self._carry_out()
+        # All of a form is a payment: whoever records the call gets nothing of it (D-28).
+        self._call.hold_recording()
+        self._run.start(now)
 
     def digit(self, code: int, now: float) -> None:
-        """Take a key (RFC 4733 event code)."""
-        self._machine.digit(code, now)
-        self._carry_out()
+        """Take a key (RFC 4733 event code); what comes before the start is kept as type-ahead."""
+        self._run.digit(code, now)
+
+    def digit_ended(self, now: float) -> None:
+        """Note that a key was let go."""
 
     def count_digit(self, source: str) -> None:
         """Count a key by where it came from, for the transcript."""
-        self._digits[str(source)] += 1
+        self._run.count_digit(source)
 
     def play_finished(self, token: int, interrupted_by_digit: bool, now: float) -> None:
         """A prompt of ours is over."""
-        step = self._steps.pop(token, None)
-        if step is None:
-            return
-        self._context.notify(PromptFinished(call_id=self._call_id, step=step, barged_in=interrupted_by_digit))
-        self._machine.prompt_finished(token, now)
-        self._carry_out()
+        self._run.play_finished(token, interrupted_by_digit, now)
 
     def hang_up(self, now: float) -> None:
         """The caller is gone, or the call ends for another reason."""
-        self._machine.hang_up(now)
-        if self._started:
-            self._carry_out()
+        self._run.hang_up(now)
 
     async def done(self) -> None:
         """Wait until the result is in and everything about it is written."""
-        if self._worker is not None:
-            await self._worker
+        await self._run.done()
 
-    # -- the machine's commands ----------------------------------------------------------------------------------
+    def _finished(self, run: PaymentRun, result: PayResult) -> None:
+        self._call.hang_up("")
 
-    def _carry_out(self) -> None:
-        while (command := self._machine.next_command()) is not None:
-            match command:
-                case Play():
-                    self._play(command)
-                case StopPlaying():
-                    self._speaker.stop_playing()
-                case Submit():
-                    self._submit(command.submission)
-                case EmitStatus():
-                    self._status(command.status)
-                case Finish():
-                    self._finish(command.result)
-        self._arm()
 
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due = self._machine.next_timer()
-        if due is not None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
+def _tell_nobody(run: PaymentRun, status: PayStatus) -> None:
+    """A form without a status_url."""
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._machine.handle_timer(self._context.now())
-        self._carry_out()
 
-    def _play(self, command: Play) -> None:
-        clips = [self._context.prompts.clip(action, self._form.language) for action in command.actions]
-        self._steps[command.token] = str(command.step)
-        log.debug("prompt", extra=fields(call=self._call_id, step=command.step))
-        self._context.notify(
-            PromptStarted(
-                call_id=self._call_id,
-                step=str(command.step),
-                names=tuple(clip.name for clip in clips),
-                duration_ms=sum(clip.duration_ms for clip in clips),
-            )
+def _reply_to(form: FormConfig) -> dict[str, str] | None:
+    """Return what is kept with an open payment, so that its end can be told after a crash."""
+    if not form.status_url:
+        return None
+    return {
+        "kind": REPLY_KIND,
+        "url": form.status_url,
+        "key_env": form.status_key_env,
+        "allow_insecure": "yes" if form.allow_insecure else "",
+        "account_type": form.bank_account_type,
+    }
+
+
+async def tell_interrupted(payment: InterruptedPayment, outbox: Outbox) -> None:
+    """Put in the webhook with the end of a payment that a crash interrupted, unless it was told; ``LedgerError``."""
+    paid = payment.result == "success"
+    told = _announced_in(payment.last_webhook)
+    if told == Step.COMPLETED or (told in (Step.FAILED, Step.CANCELED) and not paid):
+        return
+    reply = payment.reply_to
+    status = PayStatus(
+        step=Step.COMPLETED if paid else Step.FAILED,
+        payment_method=PaymentMethod(payment.method),
+        card_number=payment.card_number,
+        card_type=payment.card_type,
+    )
+    body = _status_body(status, reply["url"], reply["account_type"], payment.payment_id, payment.call_id)
+    await outbox.enqueue(
+        session=payment.payment_id,
+        url=reply["url"],
+        body=body,
+        key_env=reply["key_env"],
+        policy=WebhookPolicy.RESULT,
+        allow_insecure=bool(reply["allow_insecure"]),
+    )
+
+
+def _announced_in(body: bytes) -> str:
+    """Return which step a status webhook tells of; empty when it is none of ours."""
+    try:
+        return str(json.loads(body)["params"]["for"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _post_status(form: FormConfig, call_id: str, outbox: Outbox, run: PaymentRun, status: PayStatus) -> None:
+    body = _status_body(status, form.status_url, form.bank_account_type, run.payment_id, call_id)
+    policy = WebhookPolicy.RESULT if status.step in _ENDS else WebhookPolicy.STATUS
+    run.then(
+        lambda: outbox.enqueue(
+            session=run.payment_id,
+            url=form.status_url,
+            body=body,
+            key_env=form.status_key_env,
+            policy=policy,
+            allow_insecure=form.allow_insecure,
         )
-        self._speaker.play(clips, command.token, interruptible=command.interruptible)
-
-    def _submit(self, submission: Submission) -> None:
-        self._context.notify(
-            PaymentSubmitted(
-                call_id=self._call_id, connector=self._form.connector, transaction_id=submission.transaction_id
-            )
-        )
-        self._jobs.put_nowait(lambda: self._charge(submission))
-
-    async def _charge(self, submission: Submission) -> None:
-        began = time.monotonic()
-        try:
-            answer = await self._context.charging.charge(self._payment_id, submission, self._form.connector)
-        except Exception:
-            # Charging answers, it does not raise; whatever this is, the caller must not wait for ever.
-            log.exception("charging failed", extra=fields(call=self._call_id))
-            answer = ConnectorAnswer(outcome=Outcome.UNKNOWN, error_code="internal", error_message="internal error")
-        CONNECTOR_SECONDS.labels(connector=self._form.connector).observe(time.monotonic() - began)
-        log.info(
-            "connector answered",
-            extra=fields(call=self._call_id, transaction=submission.transaction_id, outcome=answer.outcome),
-        )
-        self._machine.connector_answered(answer, self._context.now(), transaction_id=submission.transaction_id)
-        self._carry_out()
-
-    def _status(self, status: PayStatus) -> None:
-        self._context.notify(
-            EntryProgress(
-                call_id=self._call_id,
-                step=str(status.step),
-                error_type=str(status.error_type),
-                attempt=status.attempt,
-                card_number=status.card_number,
-                card_type=status.card_type,
-                expiration_date=status.expiration_date,
-                security_code=status.security_code,
-                postal_code=status.postal_code,
-            )
-        )
-        log.info(
-            "payment step",
-            extra=fields(call=self._call_id, step=status.step, error=status.error_type, attempt=status.attempt),
-        )
-        if self._form.status_url:
-            body = _status_body(status, self._form.status_url, self._payment_id, self._call_id)
-            self._jobs.put_nowait(lambda: self._enqueue(body))
-
-    async def _enqueue(self, body: bytes) -> None:
-        try:
-            await self._context.outbox.enqueue(
-                session=self._payment_id,
-                url=self._form.status_url,
-                body=body,
-                key_env=self._form.status_key_env,
-                allow_insecure=self._form.allow_insecure,
-            )
-        except LedgerError as error:
-            log.error("a status could not be queued: %s", error, extra=fields(call=self._call_id))
-
-    def _finish(self, result: PayResult) -> None:
-        PAYMENTS.labels(form=self._form_name, result=str(result.result)).inc()
-        log.info(
-            "payment finished",
-            extra=fields(
-                call=self._call_id, result=result.result, error=result.payment_error, outcome=result.outcome or "none"
-            ),
-        )
-        self._context.notify(
-            PaymentFinished(
-                call_id=self._call_id,
-                result=str(result.result),
-                amount=self._form.amount if self._order.operation is Operation.CHARGE else "",
-                currency=self._form.currency,
-                card_number=result.card_number,
-                card_type=result.card_type,
-                charge_id=result.charge_id,
-                token_id=result.token_id,
-                error=result.payment_error,
-                digits_by_source=tuple(sorted(self._digits.items())),
-            )
-        )
-        self._jobs.put_nowait(lambda: self._record_result(result))
-        self._jobs.put_nowait(None)
-        self._speaker.program_finished()
-
-    # -- what is written, in order -------------------------------------------------------------------------------
-
-    async def _work(self) -> None:
-        while (job := await self._jobs.get()) is not None:
-            try:
-                await job()
-            except LedgerError as error:
-                log.error("the ledger could not be written: %s", error, extra=fields(call=self._call_id))
-
-    async def _record_payment(self) -> None:
-        await self._context.ledger.start_payment(
-            self._payment_id,
-            call_id=self._call_id,
-            form=self._form_name,
-            operation=str(self._order.operation),
-            amount=self._form.amount,
-            currency=self._form.currency,
-        )
-
-    async def _record_result(self, result: PayResult) -> None:
-        await self._context.ledger.finish_payment(
-            self._payment_id,
-            result=str(result.result),
-            card_type=result.card_type,
-            card_number=result.card_number,
-            charge_id=result.charge_id,
-            token_id=result.token_id,
-            error_code=result.payment_error_code,
-            error_message=result.payment_error,
-        )
+    )
 
 
-def _status_body(status: PayStatus, url: str, payment_id: str, call_id: str) -> bytes:
-    """Return the JSON of `dialects.md` §3.4 for one status."""
+def _status_body(status: PayStatus, url: str, account_type: str, payment_id: str, call_id: str) -> bytes:
+    """Return the JSON of `dialects.md` §3.4 for one status; SWML knows no bank debits, so their members are our own."""
+    bank = {
+        "bank_routing_number": status.routing_number,
+        "bank_account_number": status.account_number,
+        "bank_account_type": account_type,
+    }
     return json.dumps(
         {
             "event_type": "calling.call.pay",
@@ -392,6 +373,7 @@ def _status_body(status: PayStatus, url: str, payment_id: str, call_id: str) -> 
                 "security_code": status.security_code,
                 "expiration_date": status.expiration_date,
                 "payment_card_postal_code": status.postal_code,
+                **(bank if status.payment_method is PaymentMethod.ACH_DEBIT else {}),
                 "control_id": payment_id,
                 "call_id": call_id,
                 "node_id": "",

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 __all__ = (
     "ACCESS_FAILURES",
     "ACCESS_VERDICTS",
+    "ATTEMPTS_RECONCILED",
+    "ATTEMPTS_UNKNOWN",
     "BANS",
     "CALLS",
     "CALLS_ACTIVE",
@@ -18,6 +20,10 @@ __all__ = (
     "DATAGRAMS_DROPPED",
     "DATAGRAMS_UNSENT",
     "DIGITS",
+    "HTTP_CONNECTIONS",
+    "HTTP_IN_FLIGHT",
+    "HTTP_REQUESTS",
+    "HTTP_SECONDS",
     "LATE_TICKS",
     "MEDIA_LEGS",
     "MEDIA_PACKETS",
@@ -26,6 +32,11 @@ __all__ = (
     "REGISTRATION_ATTEMPTS",
     "REGISTRATION_FAILURES",
     "REGISTRY",
+    "RELAY_CALLS",
+    "RELAY_CLIENTS",
+    "RELAY_EVENTS",
+    "RELAY_FRAMES",
+    "RELAY_REFUSED",
     "SIP_OPEN",
     "TRACE_DROPPED",
 )
@@ -43,6 +54,15 @@ CALLS_PLACED = Counter(
 CALLS_REFUSED = Counter("paytone_calls_refused_total", "Calls refused, by SIP status.", ["status"], registry=REGISTRY)
 PAYMENTS = Counter(
     "paytone_payments_total", "Payments ended, by form and result.", ["form", "result"], registry=REGISTRY
+)
+ATTEMPTS_UNKNOWN = Gauge(
+    "paytone_attempts_unknown", "Attempts of which nobody knows yet whether they charged.", registry=REGISTRY
+)
+ATTEMPTS_RECONCILED = Counter(
+    "paytone_attempts_reconciled_total",
+    "Attempts of which it was found out afterwards what became of them, by outcome.",
+    ["outcome"],
+    registry=REGISTRY,
 )
 DIGITS = Counter("paytone_digits_total", "Keys heard, by source.", ["source"], registry=REGISTRY)
 DATAGRAMS_UNSENT = Counter(
@@ -114,3 +134,23 @@ REGISTRATION_FAILURES = Counter(
     ["account", "status"],
     registry=REGISTRY,
 )
+HTTP_REQUESTS = Counter(
+    "paytone_http_requests_total",
+    "Requests to the HTTP interface, by route, method and status.",
+    ["route", "method", "status"],
+    registry=REGISTRY,
+)
+HTTP_SECONDS = Histogram(
+    "paytone_http_seconds",
+    "Time from a request's header to its answer, by route.",
+    ["route"],
+    registry=REGISTRY,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+HTTP_IN_FLIGHT = Gauge("paytone_http_in_flight", "Requests that are being answered now.", registry=REGISTRY)
+HTTP_CONNECTIONS = Gauge("paytone_http_connections", "Connections to the HTTP interface.", registry=REGISTRY)
+RELAY_CLIENTS = Gauge("paytone_relay_clients", "RELAY clients connected.", registry=REGISTRY)
+RELAY_CALLS = Gauge("paytone_relay_calls", "Calls that RELAY clients have.", registry=REGISTRY)
+RELAY_FRAMES = Counter("paytone_relay_frames_total", "Frames of RELAY, by direction.", ["direction"], registry=REGISTRY)
+RELAY_EVENTS = Counter("paytone_relay_events_total", "Events told to RELAY clients.", registry=REGISTRY)
+RELAY_REFUSED = Counter("paytone_relay_refused_total", "RELAY connections refused, by why.", ["why"], registry=REGISTRY)

@@ -12,27 +12,37 @@ import logging
 import os
 import socket
 import time
-import uuid
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from functools import partial
 
 from prometheus_client import start_http_server
 
 from dsp.profile import PROFILES
 from engine.access import open_access
-from engine.call import Call, CallContext, IncomingCall, OutgoingCall
+from engine.api import open_api
+from engine.api.twilio import payments, recordings
+from engine.api.twilio.ordered_recordings import begin_ordered
+from engine.call import CallContext
 from engine.call.signalling import EndpointSignalling
-from engine.charging import Charging
-from engine.config import Config, listener_ids, secret_from_environment, split_address
-from engine.connectors import open_connectors
+from engine.config import (
+    Config,
+    NccoApp,
+    RelayApp,
+    RouteConfig,
+    SwmlApp,
+    TwimlApp,
+    listener_ids,
+    secret_from_environment,
+    split_address,
+)
+from engine.dialects.twiml.commands import DialOut, Queue, StartPay, StartRecord
 from engine.errors import CallError, ConfigError, TargetError
 from engine.events import EngineEvent, RegistrationState
-from engine.form import FormContext, FormProgram, FormPrompts
-from engine.ledger import Ledger
+from engine.form import REPLY_KIND, FormContext, FormProgram, FormPrompts, check_forms, tell_interrupted
 from engine.log import fields
 from engine.media import MediaPlane
 from engine.metrics import (
-    CALLS_REFUSED,
     LATE_TICKS,
     MEDIA_LEGS,
     REGISTERED,
@@ -41,34 +51,39 @@ from engine.metrics import (
     REGISTRY,
     SIP_OPEN,
 )
-from engine.net.dialling import OutboundCall, plan_call
+from engine.net.dialling import OutboundCall
 from engine.net.dns import Resolver
 from engine.net.listen import BoundListener, bind_listeners
 from engine.net.tls import TlsFiles
 from engine.net.transports import ConnectionLimits, SipTransports
-from engine.outbox import Outbox
+from engine.payment_run import PaymentContext
+from engine.payments import Payments
+from engine.program import CallControl, Program
+from engine.programs import capture, pay
+from engine.programs.actions import pay as signalwire_pay
+from engine.programs.context import ProgramContext
+from engine.programs.dial import make_dial
+from engine.programs.ncco import pay as ncco_pay
+from engine.programs.ncco.legs import NccoLegs
+from engine.programs.ncco.program import check_nccos
+from engine.programs.ncco.program import program_of as ncco_program_of
+from engine.programs.queue import QueueVerb
+from engine.programs.record import RecordVerb
+from engine.programs.recordings import Recordings
+from engine.programs.relay.calls import RelayCalls
+from engine.programs.relay.hub import RelayHub
+from engine.programs.status import CallStatusTeller
+from engine.programs.swml.program import check_documents
+from engine.programs.swml.program import program_of as swml_program_of
+from engine.programs.twiml import program_of
+from engine.programs.verb import VerbMakers
+from engine.prompt_files import open_prompts, prepare_locales
 from engine.rtp.codec import why_unavailable
+from engine.switchboard import Switchboard
 from engine.trace import SipTrace
-from prompts.store import PromptStore
 from sip.address import Address, Listener, Transport
 from sip.endpoint import Account, Endpoint, EndpointConfig
-from sip.events import (
-    Event,
-    InfoDigitReceived,
-    InviteReceived,
-    OfferAnswered,
-    OfferReceived,
-    OfferRequested,
-    ReferReceived,
-    RegistrationChanged,
-    RegistrationStatus,
-    SessionAnswered,
-    SessionConfirmed,
-    SessionEnded,
-    SessionId,
-    SessionRinging,
-)
-from sip.sdp import SessionDescription
+from sip.events import Event, RegistrationChanged, RegistrationStatus
 from sip.uri import Uri
 
 __all__ = ("Engine",)
@@ -80,43 +95,16 @@ DRAIN_S = 30.0
 UNREGISTER_S = 2.0
 "How long registrars may take to confirm that we leave."
 RETRY_AFTER_S = 10
-TRY_LIMIT_S = 4.0
-"How long one address of several may be silent to an INVITE: it is repeated three times in that (timer A)."
+VERBS: VerbMakers = {StartPay: pay.PayVerb, StartRecord: RecordVerb, DialOut: make_dial, Queue: QueueVerb}
+"What runs for long in a TwiML document, by the class of its command."
 
 
-class _Dialling:
-    """``call.Dialler`` on the resolver and the endpoint."""
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
-    def __init__(self, engine: Engine, resolver: Resolver) -> None:
-        self._engine = engine
-        self._resolver = resolver
 
-    async def locate(self, uri: Uri, *, secure: bool) -> tuple[Address, ...]:
-        transports = [transport for transport in self._engine.transports if transport.is_secure or not secure]
-        return await self._resolver.targets(uri, transports=transports)
-
-    def invite(
-        self, call: OutgoingCall, target: Uri, next_hops: tuple[Address, ...], offer: SessionDescription
-    ) -> None:
-        agent, plan = self._engine.agent, call.plan
-        session = agent.endpoint.invite(
-            target,
-            next_hop=next_hops,
-            from_=plan.from_,
-            offer=offer,
-            credentials=plan.credentials(target),
-            headers=plan.headers(target),
-            try_limit_s=TRY_LIMIT_S,
-            gruu=agent.endpoint.account_contact(plan.account) if plan.trusts(target) else None,
-            now=asyncio.get_running_loop().time(),
-        )
-        self._engine.attach(call, session)
-        agent.flush()  # the session can end in here
-
-    def mark_failed(self, next_hops: Sequence[Address]) -> None:
-        now = asyncio.get_running_loop().time()
-        for address in next_hops:
-            self._resolver.mark_failed(address, now)
+def _utc_today() -> date:
+    return _utc_now().date()
 
 
 class Engine:
@@ -125,19 +113,17 @@ class Engine:
     def __init__(self, config: Config, *, observer: Callable[[EngineEvent], None] | None = None) -> None:
         self.config = config
         self._observers: list[Callable[[EngineEvent], None]] = [observer] if observer else []
-        self._calls: dict[str, Call] = {}
-        self._calls_by_session: dict[SessionId, Call] = {}
-        self._calls_by_leg: dict[int, Call] = {}
-        self._replacing: dict[SessionId, Call] = {}
-        "Sessions that take a caller's place once they are acknowledged (RFC 3891)."
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._draining = False
         self._relocating: set[asyncio.Task[None]] = set()
         self.transports: tuple[Transport, ...] = ()
         "What requests of ours can go by, most wanted first."
         self._closers: list[Callable[[], object]] = []
         self._unregistered = asyncio.Event()
+        self.relay: RelayHub | None = None
+        "None while ``[signalwire]`` names no token."
+        self._relay_calls: RelayCalls | None = None
+        self.recordings: Recordings | None = None
+        "None while ``[recording]`` names no directory."
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -154,27 +140,47 @@ class Engine:
         for codec in config.media.codecs:
             if (why := why_unavailable(codec)) is not None:
                 raise ConfigError(why, where="[media] codecs", remedy=f"install it, or leave {codec} out of the list")
+        if config.twilio.account_sid:
+            # Without it no document could be asked for: better no start than calls that end with an apology.
+            secret_from_environment(config.twilio.auth_token_env, "twilio.auth_token_env")
+        self.relay = self._open_relay()
+        if config.signalwire.signing_key_env:
+            secret_from_environment(config.signalwire.signing_key_env, "signalwire.signing_key_env")
+        if config.vonage.signature_secret_env:
+            secret_from_environment(config.vonage.signature_secret_env, "vonage.signature_secret_env")
+        check_documents(config)
+        check_nccos(config)
         tls = TlsFiles(**config.sip.tls.model_dump())
         listeners = bind_listeners(config.sip.listeners, next_free=config.sip.next_free_port)
         self._closers += [listener.close for listener in listeners]
         host = listeners[0].host
         self.sip_host, self.sip_port = host, listeners[0].port
 
-        self.ledger = await Ledger.open(config.ledger.url, clock=lambda: datetime.now(UTC))
-        self._closers.append(self.ledger.close)
-        self.connectors = await open_connectors(config.connectors)
-        for connector in self.connectors.values():
-            self._closers.append(connector.close)
-        self.charging = Charging(self.ledger, self.connectors, clock=lambda: datetime.now(UTC))
-        self._closers.append(self.charging.drain)
-        for attempt in await self.charging.reconcile():
-            log.warning("an attempt of an earlier run was reconciled", extra=fields(**attempt.for_log()))
-        self.outbox = Outbox(self.ledger, clock=lambda: datetime.now(UTC))
-        self.outbox.start()
-        self._closers.append(self.outbox.stop)
+        closings = {
+            REPLY_KIND: tell_interrupted,
+            pay.REPLY_KIND: pay.tell_interrupted,
+            capture.REPLY_KIND: capture.tell_interrupted,
+            signalwire_pay.REPLY_KIND: signalwire_pay.tell_interrupted,
+            ncco_pay.REPLY_KIND: ncco_pay.tell_interrupted,
+        }
+        self.payments = await Payments.open(config, closings=closings)
+        self._closers.append(self.payments.close)
+        check_forms(config.forms, self.payments.connectors)
+        self._status = CallStatusTeller(self.payments.outbox, config.twilio, clock=_utc_now)
+        self._closers.append(self._status.close)
+        self.observe(self._status.observe)
+        self._ncco_legs: NccoLegs | None = None
+        if any(isinstance(app, NccoApp) for app in config.apps.values()):
+            self._ncco_legs = NccoLegs(self.payments.outbox, config, clock=_utc_now)
+            self._closers.append(self._ncco_legs.close)
+            self.observe(self._ncco_legs.observe)
 
-        self.prompts = PromptStore.open(config.prompts.cache)
+        self.prompts = open_prompts(config)
         self._closers.append(self.prompts.close)
+        locales = {form.language or config.prompts.locale for form in config.forms.values()}
+        if config.apps or config.api.is_on:
+            locales.add(config.prompts.locale)
+        await prepare_locales(self.prompts, locales)
         self._form_prompts = FormPrompts(self.prompts, default_locale=config.prompts.locale)
         await self._form_prompts.prepare(config.forms)
 
@@ -193,6 +199,15 @@ class Engine:
         loop = asyncio.get_running_loop()
         loop.add_reader(self.plane.event_fd(), self._media_events)
         self._closers.append(self._stop_plane)
+        if config.recording.directory:
+            self.recordings = await Recordings.open(
+                config,
+                ledger=self.payments.ledger,
+                outbox=self.payments.outbox,
+                wake_fd=self.plane.event_fd(),
+                clock=lambda: datetime.now(UTC),
+            )
+            self._closers.append(self.recordings.close)
 
         self.access = open_access(
             config,
@@ -236,10 +251,10 @@ class Engine:
         )
         self._closers.append(self.agent.close)
         await self.agent.open(listeners)
-        self._context = CallContext(
+        context = CallContext(
             signalling=EndpointSignalling(self.agent),
             plane=self.plane,
-            ledger=self.ledger,
+            ledger=self.payments.ledger,
             advertised_host=config.sip.advertise or config.media.host or host,
             rtp_timeout_ms=int(config.media.timeout_s * 1000),
             media=config.media,
@@ -252,14 +267,79 @@ class Engine:
         # Connections of our own need no listener; datagrams leave by the socket of one.
         by_udp = any(listener.transport is Transport.UDP for listener in listeners)
         self.transports = (*((Transport.UDP,) if by_udp else ()), Transport.TCP, Transport.TLS)
-        self._dialling = _Dialling(self, self._resolver)
+        self.switchboard = Switchboard(
+            config,
+            context,
+            self.agent,
+            self._resolver,
+            transports=self.transports,
+            own_host=config.sip.advertise or self.sip_host,
+            own_port=self.sip_port,
+            program_for=self._program_for,
+        )
+        self._payment_context = PaymentContext(
+            charging=self.payments.charging, ledger=self.payments.ledger, notify=self.notify, now=loop.time
+        )
+        self.programs = ProgramContext(
+            config=config,
+            exchange=self.switchboard,
+            web=self.payments.web,
+            outbox=self.payments.outbox,
+            payments=self._payment_context,
+            prompts=self.prompts,
+            today=_utc_today,
+            clock=_utc_now,
+            status=self._status,
+            verbs=VERBS,
+            recordings=self.recordings,
+            ncco=self._ncco_legs,
+            program_named=self._program_named,
+        )
+        if self.relay is not None:
+            self._relay_calls = self.relay.handler = RelayCalls(self.programs, self.relay)
+            self.observe(self._relay_calls.observe)
         if config.metrics.listen:
             metrics_host, metrics_port = split_address(config.metrics.listen)
             server, _ = start_http_server(metrics_port, addr=metrics_host, registry=REGISTRY)
             self._closers.append(server.shutdown)
+        if config.api.is_on:
+            self.api = await open_api(
+                config,
+                exchange=self.switchboard,
+                ledger=self.payments.ledger,
+                context=self.programs,
+                observe=self.observe,
+                resources=(
+                    partial(
+                        payments.add_routes, sessions=capture.CaptureSessions(self.programs, self.payments.connectors)
+                    ),
+                    recordings.add_routes,
+                ),
+                record=partial(begin_ordered, self.programs),
+                hub=self.relay,
+            )
+            # The first to be closed, and after the drain: agents complete the payments of calls that are up.
+            self._closers.append(self.api.stop)
+            if self.relay is not None:
+                self._closers.append(self.relay.close)  # its clients are told before their sockets are closed
         await self._register()
         listens = " ".join(f"{one.transport.lower()}:{one.host}:{one.port}" for one in listeners)
         log.info("listening", extra=fields(sip=listens, rtp=config.media.ports))
+
+    def _open_relay(self) -> RelayHub | None:
+        """Return who keeps the clients of RELAY; None without ``[signalwire] token_env``."""
+        signalwire = self.config.signalwire
+        if not signalwire.token_env:
+            return None
+        loop = asyncio.get_running_loop()
+        return RelayHub(
+            signalwire,
+            secret_from_environment(signalwire.token_env, "signalwire.token_env"),
+            now=loop.time,
+            wall=time.time,
+            call_later=loop.call_later,
+            entropy=os.urandom,
+        )
 
     async def stop(self, *, drain_s: float = DRAIN_S) -> None:
         """Drain and close: refuse new calls, unregister, give calls ``drain_s`` to end, then hang up and close all."""
@@ -272,27 +352,27 @@ class Engine:
                 self.agent.endpoint.unregister(account, asyncio.get_running_loop().time())
             self.agent.flush()
             self.plane.drain()
+            if self.relay is not None:
+                self.relay.drain()
             await self._drain(drain_s)
             await self._await_unregistered()
         await self._close()
 
     def hang_up_all(self) -> None:
         """End every call now; payments that are at their connector are still waited for."""
-        for call in list(self._calls.values()):
-            call.hang_up("the engine stops")
+        self.switchboard.hang_up_all()
 
     async def _drain(self, drain_s: float) -> None:
-        for call in [call for call in self._calls.values() if call.is_waiting]:
-            call.hang_up("the engine stops")
-        if self._calls:
-            log.info("draining", extra=fields(calls=len(self._calls), seconds=drain_s))
+        self.switchboard.drain()
+        if self.switchboard:
+            log.info("draining", extra=fields(calls=len(self.switchboard), seconds=drain_s))
             try:
                 async with asyncio.timeout(drain_s):
-                    await self._idle.wait()
+                    await self.switchboard.idle.wait()
             except TimeoutError:
                 self.hang_up_all()
                 # Only payments at their connector keep a call now; their result must not be lost.
-                await self._idle.wait()
+                await self.switchboard.idle.wait()
 
     async def _await_unregistered(self) -> None:
         """Wait until every registrar has confirmed, or had its time."""
@@ -394,43 +474,10 @@ class Engine:
                 log.exception("an observer failed")
 
     def _sip_event(self, event: Event) -> None:
-        match event:
-            case InviteReceived():
-                self._invited(event)
-            case SessionConfirmed():
-                if call := self._replacing.pop(event.session, None):
-                    if call.take_over(event):
-                        self.attach(call, event.session)
-                elif call := self._calls_by_session.get(event.session):
-                    call.acknowledged(event)
-            case SessionEnded():
-                if call := self._replacing.pop(event.session, None):
-                    call.replacement_ended()
-                elif call := self._calls_by_session.get(event.session):
-                    call.ended(event)
-            case OfferAnswered():
-                if call := self._calls_by_session.get(event.session):
-                    call.answered_again(event)
-            case ReferReceived():
-                # To follow it would be to call at the operator's cost; no program asks for that (RFC 3515 §2.4.2).
-                log.info("a transfer is declined", extra=fields(session=event.session))
-                self.agent.endpoint.refuse_refer(event.session, event.refer_id, 603, asyncio.get_running_loop().time())
-            case OfferReceived() | OfferRequested():
-                if call := self._calls_by_session.get(event.session):
-                    call.offered(event)
-            case InfoDigitReceived():
-                if call := self._calls_by_session.get(event.session):
-                    call.info_digit(event)
-            case SessionRinging():
-                if isinstance(call := self._calls_by_session.get(event.session), OutgoingCall):
-                    call.ringing(event)
-            case SessionAnswered():
-                if isinstance(call := self._calls_by_session.get(event.session), OutgoingCall):
-                    call.answered(event)
-            case RegistrationChanged():
-                self._registration(event)
-            case _:
-                pass  # what is left tells nothing that changes a call
+        if isinstance(event, RegistrationChanged):
+            self._registration(event)
+        elif not self.switchboard.sip_event(event):
+            log.debug("an event tells nothing that changes a call", extra=fields(kind=type(event).__name__))
 
     def _registration(self, event: RegistrationChanged) -> None:
         account = event.account_id
@@ -453,37 +500,7 @@ class Engine:
             self._unregistered.set()
         self.notify(RegistrationState(account=account, state=str(event.state), reason=event.reason))
 
-    def _invited(self, event: InviteReceived) -> None:
-        if event.replaces is not None:
-            if call := self._calls_by_session.get(event.replaces):
-                self._replacing[event.session] = call
-                call.replace_caller(event)
-            else:
-                self._context.signalling.reject(event.session, 481)
-            return
-        user = event.request_uri.user or ""
-        form_name = self.config.route_for(user)
-        if form_name is None:
-            log.info("a call is refused: no route", extra=fields(source=event.source.host))
-            CALLS_REFUSED.labels(status="404").inc()
-            self._context.signalling.reject(event.session, 404)
-            return
-        call = IncomingCall(
-            uuid.uuid4().hex,
-            event,
-            form_name,
-            self.config.forms[form_name],
-            self._context,
-            self._program,
-            self._gone,
-        )
-        self._admit(call)
-        self._calls_by_session[event.session] = call
-        call.start()
-        if call.leg_id is not None:
-            self._calls_by_leg[call.leg_id] = call
-
-    # -- calls out -----------------------------------------------------------------------------------------------
+    # -- calls ---------------------------------------------------------------------------------------------------
 
     def place_call(self, wanted: OutboundCall) -> str:
         """Call somebody and run a form once they answer; return the call's id, at once.
@@ -492,84 +509,50 @@ class Engine:
         ``CallEnded`` in the end. Raises ``CallError`` for what cannot be called, while the engine drains or when
         ``sip.max_calls`` are up, and ``ConfigError`` for an account without its password. Call it on the loop.
         """
-        if self._draining:
-            raise CallError("the engine is stopping: no new calls")
-        if len(self._calls) >= self.config.sip.max_calls:
-            raise CallError("as many calls are up as sip.max_calls allows")
-        plan = plan_call(
-            wanted,
-            self.config,
-            own_host=self.config.sip.advertise or self.sip_host,
-            own_port=self.sip_port,
-            routes=self.agent.endpoint.account_route(wanted.account or self.config.outbound.account),
-        )
-        call = OutgoingCall(
-            uuid.uuid4().hex,
-            plan,
-            wanted.form,
-            self.config.forms[wanted.form],
-            self._context,
-            self._program,
-            self._gone,
-            self._dialling,
-        )
-        self._admit(call)
-        call.start()
-        if call.leg_id is not None:
-            self._calls_by_leg[call.leg_id] = call
-        return call.call_id
+        if wanted.form not in self.config.forms:
+            known = ", ".join(sorted(self.config.forms)) or "none"
+            raise CallError(f"there is no [form.{wanted.form}] (known: {known})")
+        return self.switchboard.place(wanted, lambda call: self._form(wanted.form, call)).facts.call_id
 
     def hang_up(self, call_id: str) -> None:
         """End a call, or give one up that was placed; nothing when it is over."""
-        if call := self._calls.get(call_id):
+        if call := self.switchboard.call(call_id):
             call.hang_up("")
 
-    def attach(self, call: Call, session: SessionId) -> None:
-        """Give a call that is placed its session; a redirection gives it another."""
-        self._calls_by_session.pop(call.session, None)
-        call.session = session
-        self._calls_by_session[session] = call
+    def _program_for(self, route: RouteConfig, call: CallControl) -> Program:
+        return self._program_named(route.app, route.form, call)
 
-    def _admit(self, call: Call) -> None:
-        self._calls[call.call_id] = call
-        self._idle.clear()
+    def _program_named(self, app: str, form: str, call: CallControl) -> Program:
+        """Return the program of an application or of a form (``ProgramContext.program_named``)."""
+        if app:
+            settings = self.config.apps.get(app)
+            if isinstance(settings, TwimlApp):
+                return program_of(app, settings, call, self.programs)
+            if isinstance(settings, SwmlApp):
+                return swml_program_of(app, settings, call, self.programs)
+            if isinstance(settings, NccoApp):
+                return ncco_program_of(app, settings, call, self.programs)
+            if isinstance(settings, RelayApp) and self._relay_calls is not None:
+                return self._relay_calls.program_of(app, settings, call)
+            raise ConfigError(f"there is no [app.{app}] that this engine can run", where="app")
+        return self._form(form, call)
 
-    def _program(self, call: Call) -> FormProgram:
-        return FormProgram(
-            call.call_id,
-            call.form_name,
-            call.form,
-            call,
-            FormContext(
-                prompts=self._form_prompts,
-                charging=self.charging,
-                ledger=self.ledger,
-                outbox=self.outbox,
-                notify=self.notify,
-                now=asyncio.get_running_loop().time,
-                today=lambda: datetime.now(UTC).date(),
-            ),
+    def _form(self, name: str, call: CallControl) -> FormProgram:
+        context = FormContext(
+            prompts=self._form_prompts,
+            payments=self._payment_context,
+            outbox=self.payments.outbox,
+            today=_utc_today,
         )
-
-    def _gone(self, call: Call) -> None:
-        self._calls.pop(call.call_id, None)
-        self._calls_by_session.pop(call.session, None)
-        for leg_id in [leg_id for leg_id, of in self._calls_by_leg.items() if of is call]:
-            del self._calls_by_leg[leg_id]
-        if not self._calls:
-            self._idle.set()
+        return FormProgram(name, self.config.forms[name], call, context)
 
     def _media_events(self) -> None:
         for event in self.plane.drain_events():
-            if call := self._calls_by_leg.get(event.leg_id):
-                try:
-                    call.media_event(event)
-                except Exception:
-                    # One call's fault must not stop the others' media.
-                    log.exception("a media event could not be handled", extra=fields(call=call.call_id))
-                    call.hang_up("internal error")
+            self.switchboard.media_event(event)
+        if self.recordings is not None:
+            self.recordings.drain()  # its threads wake us by the same descriptor
 
     @property
     def active_calls(self) -> int:
         """Calls that are up, or still waiting for their payment's result."""
-        return len(self._calls)
+        return len(self.switchboard)

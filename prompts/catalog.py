@@ -7,6 +7,7 @@ it, a file of a new name adds a locale (and then has to be whole).
 
 from __future__ import annotations
 
+import re
 import string
 import tomllib
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ __all__ = ("FALLBACK_LOCALE", "Catalog", "LocaleTexts", "Resolution", "known_key
 
 FALLBACK_LOCALE = "en-US"
 _TABLE_KEYS = frozenset({"digits", "espeak_voice", "stands_for", "texts"})
+_TERRITORY = re.compile(r"[a-z]{2}|[0-9]{3}")  # RFC 5646 §2.2.4
 _NO_PLACEHOLDERS: frozenset[str] = frozenset()
 
 
@@ -89,12 +91,13 @@ class Catalog:
     def resolve(self, locale: str) -> Resolution:
         """Return the texts that serve ``locale`` (``en-GB``, ``en_gb``, ``en``; case does not matter).
 
-        Order: the locale itself or the one that stands for it; the default of its language; ``en-US``, with a warning.
+        Order: the locale itself or the one that stands for it, with or without what stands between language and
+        territory (``es-Latn-MX``); the default of its language; ``en-US``, with a warning.
         """
         tag = _fold(locale)
-        texts = self._served.get(tag)
-        if texts is None:
-            texts = self._served.get(tag.split("-")[0])
+        language, *rest = tag.split("-")
+        territory = next((part for part in rest if _TERRITORY.fullmatch(part)), "")
+        texts = self._served.get(tag) or self._served.get(f"{language}-{territory}") or self._served.get(language)
         if texts is not None:
             return Resolution(texts=texts, exact=_fold(texts.locale) == tag)
         warning = f"there are no prompts in {locale!r}: {FALLBACK_LOCALE} is used"

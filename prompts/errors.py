@@ -4,6 +4,7 @@
 
     PromptError
     ├── CatalogError      a catalogue of texts cannot be used; names the file and the key
+    ├── MarkupError       SSML cannot be read; names line and column
     ├── SynthesisError    a text could not be spoken
     └── AudioFileError    an audio file could not be read; names the file
 
@@ -12,7 +13,7 @@ No message ever holds the text that was to be spoken: it may contain what a call
 
 from __future__ import annotations
 
-__all__ = ("AudioFileError", "CatalogError", "PromptError", "SynthesisError")
+__all__ = ("AudioFileError", "CatalogError", "MarkupError", "PromptError", "SynthesisError")
 
 
 class PromptError(Exception):
@@ -26,6 +27,10 @@ class PromptError(Exception):
 
 class CatalogError(PromptError):
     """A catalogue of texts cannot be used."""
+
+
+class MarkupError(PromptError):
+    """SSML cannot be read."""
 
 
 class SynthesisError(PromptError):

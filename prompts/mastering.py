@@ -13,7 +13,7 @@ from dsp import g711, meter, resample
 from dsp.errors import NoSpeechError
 from prompts.clip import RATE_HZ
 
-__all__ = ("PEAK_LIMIT_DBOV", "TARGET_DBOV", "master", "silence")
+__all__ = ("PEAK_LIMIT_DBOV", "TARGET_DBOV", "master", "silence", "trimmed")
 
 TARGET_DBOV = -25.0
 PEAK_LIMIT_DBOV = -1.0
@@ -39,7 +39,7 @@ def master(samples: NDArray[np.int16], rate_hz: int, *, level: bool = True) -> t
         return silence(_EMPTY_MS)
     audio = resample.resample(samples, rate_hz, RATE_HZ) if rate_hz != RATE_HZ else samples
     audio = _without_offset(audio)
-    audio = _trimmed(audio)
+    audio = trimmed(audio, RATE_HZ, keep_before_ms=KEEP_BEFORE_MS, keep_after_ms=KEEP_AFTER_MS)
     if len(audio) == 0:
         return silence(_EMPTY_MS)
     if level:
@@ -60,14 +60,17 @@ def _without_offset(audio: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.clip(np.rint(centred), -32768, 32767).astype(np.int16)
 
 
-def _trimmed(audio: NDArray[np.int16]) -> NDArray[np.int16]:
+def trimmed(
+    audio: NDArray[np.int16], rate_hz: int, *, keep_before_ms: int = 0, keep_after_ms: int = 0
+) -> NDArray[np.int16]:
+    """Return samples without the silence at both ends, but for so much of it; none when there is no sound at all."""
     magnitude = np.abs(audio.astype(np.int32))
     peak = int(magnitude.max(initial=0))
     if peak <= _INAUDIBLE:
         return audio[:0]
     loud = np.flatnonzero(magnitude > max(peak * 10 ** (-_SPEECH_BELOW_PEAK_DB / 20), _INAUDIBLE))
-    begin = max(0, int(loud[0]) - KEEP_BEFORE_MS * RATE_HZ // 1000)
-    end = min(len(audio), int(loud[-1]) + 1 + KEEP_AFTER_MS * RATE_HZ // 1000)
+    begin = max(0, int(loud[0]) - keep_before_ms * rate_hz // 1000)
+    end = min(len(audio), int(loud[-1]) + 1 + keep_after_ms * rate_hz // 1000)
     return audio[begin:end]
 
 

@@ -1,147 +1,179 @@
-"""Render the default prompts that are shipped: ``python -m prompts.render --locale en-US``.
+"""Rendering, checking and listing a locale's default prompts, in a directory or in the store: for ``paytone prompts``.
 
-Only what is missing or whose text, voice or renderer has changed is rendered (``--force``: all), since espeak-ng gives
-slightly different samples each time. ``--check`` renders nothing and reports what is wrong with the audio there is:
-exit status 1 when there is a fault.
+A directory holds ``<key>.ulaw`` and a manifest, as ``prompts/assets/<locale>`` does. Only what is missing or whose
+text, voice or renderer has changed is rendered, since espeak-ng gives slightly different samples each time.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from dsp import g711, meter
-from dsp.errors import NoSpeechError
-from prompts.assets import MANIFEST, fixed_keys, read_manifest, shipped_directory, text_key
-from prompts.catalog import FALLBACK_LOCALE, Catalog, LocaleTexts
-from prompts.clip import RATE_HZ
-from prompts.errors import PromptError
-from prompts.keys import PromptKey
-from prompts.mastering import PEAK_LIMIT_DBOV, TARGET_DBOV
-from prompts.synth.espeak import EspeakSynthesizer
+from dsp import g711
+from prompts.assets import MANIFEST, fixed_keys, read_manifest, text_key
+from prompts.audit import Measured, audio_faults, clip_faults, measure, text_faults
+from prompts.catalog import LocaleTexts
+from prompts.clip import Clip
+from prompts.keys import PLACEHOLDERS, PromptKey
+from prompts.store import PromptStore
 from prompts.synth.protocol import Synthesizer
 
-__all__ = ("audio_faults", "check", "main", "render")
+__all__ = (
+    "Listed",
+    "Progress",
+    "audio_faults",
+    "check",
+    "check_store",
+    "list_directory",
+    "list_store",
+    "listing",
+    "render",
+)
 
-DURATION_S = (0.5, 12.0)
-LEVEL_TOLERANCE_DB = 1.0
-PEAK_TOLERANCE_DB = 0.3  # the coarsest G.711 intervals, at the top, are 3 % wide
-END_SILENCE_MS = 150
-_SILENCE_BELOW_PEAK_DB = 40.0
+Progress = Callable[[], None]
+NOT_RENDERED = "not rendered"
+"How a fault ends that rendering mends."
 
 
-def audio_faults(pcmu: bytes) -> list[str]:
-    """Return what is wrong with a prompt (mu-law, 8 kHz): length, active level, peak, silence at the ends."""
-    duration_s = len(pcmu) / RATE_HZ
-    if not DURATION_S[0] <= duration_s <= DURATION_S[1]:
-        return [f"{duration_s:.1f} s long, not {DURATION_S[0]:g} to {DURATION_S[1]:g} s"]
-    samples = g711.ulaw_decode(pcmu)
-    magnitude = np.abs(samples.astype(np.int32))
-    peak = int(magnitude.max())
-    faults = []
-    try:
-        level_dbov = meter.active_level_dbov(samples, RATE_HZ)
-    except NoSpeechError:
-        return ["silent"]
-    if abs(level_dbov - TARGET_DBOV) > LEVEL_TOLERANCE_DB:
-        faults.append(f"active level {level_dbov:.1f} dBov, not {TARGET_DBOV:g} ± {LEVEL_TOLERANCE_DB:g}")
-    peak_dbov = 20 * float(np.log10(peak / 32768))
-    if peak_dbov > PEAK_LIMIT_DBOV + PEAK_TOLERANCE_DB:
-        faults.append(f"peak {peak_dbov:.1f} dBov, above {PEAK_LIMIT_DBOV:g}")
-    loud = np.flatnonzero(magnitude > peak * 10 ** (-_SILENCE_BELOW_PEAK_DB / 20))
-    before_ms, after_ms = int(loud[0]) * 1000 // RATE_HZ, (len(samples) - 1 - int(loud[-1])) * 1000 // RATE_HZ
-    if max(before_ms, after_ms) > END_SILENCE_MS:
-        faults.append(f"{before_ms} ms of silence before and {after_ms} ms after, not up to {END_SILENCE_MS}")
-    return faults
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One line of the listing."""
+
+    locale: str
+    key: PromptKey
+    source: str
+    "``shipped``, ``cache`` or the directory's name; ``-`` when it is not rendered, ``call`` when it is never stored."
+    measured: Measured | None
+    text: str
 
 
 def check(texts: LocaleTexts, directory: Path) -> list[str]:
-    """Return the faults of a locale's audio: missing or stale prompts, files too many, and `audio_faults` of each."""
+    """Return the faults of a locale in a directory: missing or stale prompts, stray files, audio and texts."""
     manifest = read_manifest(directory)
     faults = []
     for key in fixed_keys():
         path = directory / f"{key}.ulaw"
+        faults += [f"{key}: {fault}" for fault in text_faults(texts.texts[key].format())]
         if not path.is_file():
-            faults.append(f"{key}: not rendered")
+            faults.append(f"{key}: {NOT_RENDERED}")
             continue
         if manifest.get(key) != text_key(texts, key):
             faults.append(f"{key}: rendered from another text, voice or renderer")
         faults += [f"{key}: {fault}" for fault in audio_faults(path.read_bytes())]
     expected = {f"{key}.ulaw" for key in fixed_keys()} | {MANIFEST}
     strays = sorted(path.name for path in directory.glob("*") if path.name not in expected)
-    return faults + [f"{name}: not the audio of a prompt" for name in strays]
+    return faults + _faults_of_placeholders(texts) + [f"{name}: not the audio of a prompt" for name in strays]
+
+
+async def check_store(store: PromptStore, locale: str) -> list[str]:
+    """Return the faults of a locale as the engine would play it: missing prompts, audio and texts."""
+    texts = store.catalog.resolve(locale).texts
+    faults = []
+    for key in fixed_keys():
+        faults += [f"{key}: {fault}" for fault in text_faults(texts.texts[key].format())]
+        clip = await store.cached(key, locale)
+        if clip is None:
+            faults.append(f"{key}: {NOT_RENDERED}")
+        else:
+            faults += [f"{key}: {fault}" for fault in await asyncio.to_thread(clip_faults, clip)]
+    return faults + _faults_of_placeholders(texts)
+
+
+def _faults_of_placeholders(texts: LocaleTexts) -> list[str]:
+    """Return what would be misread in the texts that are spoken on the call only."""
+    return [
+        f"{key}: {fault}"
+        for key, names in PLACEHOLDERS.items()
+        for fault in text_faults(texts.texts[key].format(**dict.fromkeys(names, texts.digits[0])))
+    ]
 
 
 async def render(
-    texts: LocaleTexts, directory: Path, synthesizer: Synthesizer, *, force: bool = False
+    texts: LocaleTexts,
+    directory: Path,
+    synthesizer: Synthesizer,
+    *,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> list[PromptKey]:
-    """Render into ``directory`` what is missing or stale, and return the keys; raise SynthesisError."""
+    """Render into ``directory`` what is missing or stale (``force``: all), and return the keys; raise SynthesisError.
+
+    ``progress`` is called for each key, rendered or not. What was rendered before an error is kept.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     manifest = {} if force else read_manifest(directory)
     done = []
-    for key in fixed_keys():
-        path = directory / f"{key}.ulaw"
-        if path.is_file() and manifest.get(key) == text_key(texts, key):
-            continue
-        clip = await synthesizer.synthesize(texts.texts[key], locale=texts.locale, voice="")
-        path.write_bytes(clip.pcmu)
-        manifest[key] = text_key(texts, key)
-        done.append(key)
-        sys.stdout.write(f"{texts.locale}  {clip.duration_ms / 1000:5.1f} s  {key}\n")
-    table = {str(key): manifest[key] for key in fixed_keys()}
-    (directory / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    try:
+        for key in fixed_keys():
+            path = directory / f"{key}.ulaw"
+            if not path.is_file() or manifest.get(key) != text_key(texts, key):
+                clip = await synthesizer.synthesize(texts.texts[key].format(), locale=texts.locale, voice="")
+                path.write_bytes(clip.pcmu)
+                manifest[key] = text_key(texts, key)
+                done.append(key)
+            if progress is not None:
+                progress()
+    finally:
+        table = {str(key): manifest[key] for key in fixed_keys() if key in manifest}
+        (directory / MANIFEST).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return done
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m prompts.render", description="Render the shipped prompts.")
-    parser.add_argument("--locale", action="append", help=f"may be repeated (default: {FALLBACK_LOCALE})")
-    parser.add_argument("--check", action="store_true", help="render nothing, report faults")
-    parser.add_argument("--force", action="store_true", help="render also what has not changed")
-    parser.add_argument("--directory", type=Path, help="write to DIRECTORY/LOCALE (default: the package's assets)")
-    arguments = parser.parse_args(argv)
-    try:
-        return _run(arguments)
-    except PromptError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+def list_directory(texts: LocaleTexts, directory: Path) -> list[Listed]:
+    """Return a line for each prompt of a locale, as a directory has it."""
+    lines = []
+    for key in PromptKey:
+        path = directory / f"{key}.ulaw"
+        data = path.read_bytes() if key not in PLACEHOLDERS and path.is_file() else b""
+        clip = Clip(name=str(key), pcmu=data, pcma=g711.ulaw_to_alaw(data)) if data else None
+        lines.append(_listed(texts, key, clip, directory.name))
+    return lines
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    catalog = Catalog.load()
-    faults = []
-    for locale in arguments.locale or [FALLBACK_LOCALE]:
-        if locale not in catalog.locales:
-            raise PromptError(
-                f"there are no texts for {locale!r}", remedy=f"there are for {', '.join(catalog.locales)}"
-            )
-        texts = catalog.resolve(locale).texts
-        parent = arguments.directory
-        directory = parent / locale if parent else Path(str(shipped_directory(locale)))
-        if not arguments.check:
-            done = asyncio.run(_render(texts, directory, catalog, force=arguments.force))
-            sys.stdout.write(f"{locale}  {len(done)} rendered in {directory}\n")
-        faults += [f"{locale}  {fault}" for fault in check(texts, directory)]
-    for fault in faults:
-        sys.stderr.write(f"{fault}\n")
-    if not faults:
-        sys.stdout.write("all prompts are there, at their level, and of a sensible length\n")
-    return 1 if faults else 0
+async def list_store(store: PromptStore, locale: str) -> list[Listed]:
+    """Return a line for each prompt of a locale, as the engine would play it; renders nothing."""
+    texts = store.catalog.resolve(locale).texts
+    lines = []
+    for key in PromptKey:
+        clip = await store.cached(key, locale)
+        source = "shipped" if store.shipped(key, locale) else "cache"
+        lines.append(await asyncio.to_thread(_listed, texts, key, clip, source))
+    return lines
 
 
-async def _render(texts: LocaleTexts, directory: Path, catalog: Catalog, *, force: bool) -> list[PromptKey]:
-    synthesizer = EspeakSynthesizer(catalog=catalog)
-    try:
-        return await render(texts, directory, synthesizer, force=force)
-    finally:
-        await synthesizer.close()
+def _listed(texts: LocaleTexts, key: PromptKey, clip: Clip | None, source: str) -> Listed:
+    return Listed(
+        locale=texts.locale,
+        key=key,
+        source="call" if key in PLACEHOLDERS else source if clip else "-",
+        measured=measure(clip.pcmu) if clip else None,
+        text=texts.texts[key],
+    )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def listing(lines: Iterable[Listed], *, markdown: bool = False) -> str:
+    """Return a table: locale, key, seconds, active level and peak in dBov, source, text."""
+    head = ("locale", "key", "s", "level", "peak", "from", "text")
+    rows = [(line.locale, str(line.key), *_figures(line.measured), line.source, line.text) for line in lines]
+    if markdown:
+        ruled = (head, ("---", "---", "---:", "---:", "---:", "---", "---"), *rows)
+        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n" for row in ruled)
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return "".join(_aligned(row, widths) + "\n" for row in (head, *rows))
+
+
+def _figures(found: Measured | None) -> tuple[str, str, str]:
+    if found is None:
+        return "-", "-", "-"
+    return f"{found.seconds:.2f}", f"{found.active_level_dbov:.1f}", f"{found.peak_dbov:.1f}"
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.rjust(width) if 2 <= column <= 4 else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

@@ -394,10 +394,10 @@ class InviteSession(Session):
 
     def _on_final(self, transaction: ClientTransaction, response: Response, now: float) -> None:
         request = transaction.request
-        if self.state is not State.ENDED and self.authentication.accept(response):
+        dialog = self.dialog_with(request.to.tag or "")  # gone with the INVITE that a 422 or a challenge replaced
+        if self.state is not State.ENDED and dialog is not None and self.authentication.accept(response):
             names = ("Content-Type", "Reason", "RAck")
             kept = [(name, value) for name in names for value in request.headers.lines(name)]
-            dialog = self.dialog_with(request.to.tag or "")
             self.send(request.method, now, headers=kept, body=request.body, dialog=dialog, again=True)
         elif request.method == "BYE":
             self._feed(Input.BYE_DONE, now)

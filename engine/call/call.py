@@ -11,15 +11,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar
 
+from engine.call.context import CallContext
+from engine.call.holding import Holding
+from engine.call.record import media_record
 from engine.call.replacement import Replacement
-from engine.config import FormConfig, MediaConfig
-from engine.errors import LedgerError, MediaError
-from engine.events import CallAnswered, CallEnded, EngineEvent
-from engine.form import FormProgram
-from engine.ledger import CallMedia, Ledger
+from engine.errors import CallError, LedgerError, MediaError
+from engine.events import CallAnswered, CallCreated, CallEnded
 from engine.log import fields
 from engine.media import (
     DigitEnded,
@@ -27,31 +26,25 @@ from engine.media import (
     DigitReceived,
     DigitSource,
     Leg,
-    LegStatistics,
     MediaEvent,
-    MediaPlane,
     MediaTimeout,
     PeerUnreachable,
     PlayFinished,
 )
-from engine.metrics import (
-    CALL_JITTER_SECONDS,
-    CALL_MOS,
-    CALLS,
-    CALLS_ACTIVE,
-    DIGITS,
-    MEDIA_PACKETS,
-)
+from engine.metrics import CALLS, CALLS_ACTIVE, DIGITS
+from engine.payment_run import PaymentGuard
+from engine.program import CallControl, CallFacts, CallState, Program
 from engine.rtp.srtp import SrtpKeysPair
-from prompts.clip import Clip
 from sip.crypto_attribute import SrtpPolicy
-from sip.errors import NoCommonMedia, SipError
+from sip.errors import LocalProtocolError, NoCommonMedia, ParseError, SipError
 from sip.events import (
     InfoDigitReceived,
     InviteReceived,
     OfferAnswered,
     OfferReceived,
+    OfferRefused,
     OfferRequested,
+    ReferProgress,
     SessionConfirmed,
     SessionEnded,
     SessionId,
@@ -59,80 +52,37 @@ from sip.events import (
 from sip.identity import CallerIdentity
 from sip.offer_answer import LocalCapabilities, MediaParameters, accept_answer, answer, make_offer
 from sip.sdp import SessionDescription
+from sip.uri import Uri
 
-__all__ = ("Call", "CallContext", "Signalling")
+__all__ = ("Call",)
 
 log = logging.getLogger("engine.call")
 
-
-class Signalling(Protocol):
-    """What a call may ask of its SIP session; each call sends at once."""
-
-    def ring(self, session: SessionId) -> None:
-        """Send 180."""
-
-    def answer(self, session: SessionId, sdp: SessionDescription) -> None:
-        """Send 200 with our session description."""
-
-    def reject(self, session: SessionId, status: int, *, retry_after_s: int | None = None) -> None:
-        """Send a final failure."""
-
-    def answer_offer(self, session: SessionId, sdp: SessionDescription) -> None:
-        """Send 200 to a re-INVITE."""
-
-    def refuse_offer(self, session: SessionId, status: int) -> None:
-        """Refuse a re-INVITE; the session goes on as it was."""
-
-    def hang_up(self, session: SessionId, reason: str = "") -> None:
-        """End the session."""
+_SILENT = frozenset({"sendonly", "inactive"})
+"Directions of ours in which the far end sends nothing."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallContext:
-    """What all calls of an engine share."""
-
-    signalling: Signalling
-    plane: MediaPlane
-    ledger: Ledger
-    advertised_host: str
-    rtp_timeout_ms: int
-    media: MediaConfig
-    "Codecs, SRTP and rtcp-mux of every call."
-    notify: Callable[[EngineEvent], None]
-    now: Callable[[], float]
-    "Monotonic seconds, the endpoint's and the media plane's clock."
-
-
-class Call:
+class Call(Holding):
     """One call on one leg; ``IncomingCall`` and ``OutgoingCall`` know how it begins."""
 
-    direction: ClassVar[Literal["in", "out"]]
     session: SessionId
     "The session in the endpoint; an outgoing call has none while it looks for addresses."
     _log: ClassVar[logging.Logger] = log
 
     def __init__(
         self,
-        call_id: str,
-        form_name: str,
-        form: FormConfig,
+        facts: CallFacts,
         context: CallContext,
-        make_program: Callable[[Call], FormProgram],
+        make_program: Callable[[CallControl], Program],
         on_gone: Callable[[Call], None],
-        *,
-        caller: str,
-        dialled: str,
     ) -> None:
-        self.call_id = call_id
+        self.facts = facts
+        self.call_id = facts.call_id
         self.session = SessionId(0)
-        self.form_name = form_name
-        self.form = form
-        self.caller = caller
-        self.dialled = dialled
-        self._context = context
+        self.guard = PaymentGuard()
+        super().__init__(context)
         self._on_gone = on_gone
         self.identity: CallerIdentity | None = None
-        self._leg: Leg | None = None
         self._local: LocalCapabilities | None = None
         self._described: SessionDescription | None = None
         "What we said last, offer or answer: a new offer keeps its payload types and keys."
@@ -143,19 +93,53 @@ class Call:
         self._merger = DigitMerger()
         self._far_end: tuple[str, int] | None = None
         self._program = make_program(self)
+        self._beside: Leg | None = None
+        "The leg that this call's shall be able to be bridged with."
         self._started_at = context.now()
         self._replacement: Replacement | None = None
+        self._refer_report: Callable[[int | None, str, bool], None] | None = None
         self._set_up = False
         self._hanging_up = False
         self._confirmed = False
         self._ended: str | None = None
         self._recorded = asyncio.Event()
+        self._answer_recorded: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def leg_id(self) -> int | None:
         """Id of the media leg while there is one."""
         return self._leg.id if self._leg is not None else None
+
+    @property
+    def program(self) -> Program:
+        """What runs on the call."""
+        return self._program
+
+    @property
+    def state(self) -> CallState:
+        """Where the call stands."""
+        if self._ended is not None or self._hanging_up:
+            return CallState.ENDED
+        return CallState.ANSWERED if self._confirmed else CallState.RINGING
+
+    @property
+    def cause(self) -> str:
+        """Why the call is over, as its record has it; empty while nobody knows."""
+        return self._ended or ""
+
+    @property
+    def bridged_with(self) -> CallControl | None:
+        """The call that is heard here now."""
+        return self._bridged if isinstance(self._bridged, Call) else None
+
+    def answer(self) -> None:
+        """Answer a call in that rings."""
+        raise NotImplementedError
+
+    def reject(self, status: int) -> None:
+        """Refuse a call in that rings."""
+        raise NotImplementedError
 
     @property
     def is_waiting(self) -> bool:
@@ -166,11 +150,12 @@ class Call:
 
     def _open_leg(self) -> LocalCapabilities:
         """Open the leg and return what it can do; raises MediaError without a free port."""
-        self._leg = self._context.plane.open_leg()
+        leg = self._context.plane.open_leg(beside=self._beside)
+        self._take_leg(leg)
         config = self._context.media
         self._local = LocalCapabilities(
             address=self._context.advertised_host,
-            rtp_port=self._leg.rtp_port,
+            rtp_port=leg.rtp_port,
             codecs=config.codecs,
             prefer_ours=config.codec_policy == "ours",
             comfort_noise=True,
@@ -179,7 +164,7 @@ class Call:
             srtp=SrtpPolicy(config.srtp),
             srtp_suites=config.srtp_suites,
             entropy=secrets.token_bytes,
-            session_id=self._leg.id + 1,
+            session_id=leg.id + 1,
             session_version=1,
         )
         return self._local
@@ -187,6 +172,16 @@ class Call:
     def _begin_record(self, *, sip_call_id: str) -> None:
         """Count the call and write its record: from here on it is one, whatever becomes of it."""
         self._set_up = True
+        facts = self.facts
+        self._context.notify(
+            CallCreated(
+                call_id=self.call_id,
+                direction=facts.direction,
+                caller=facts.caller,
+                dialled=facts.dialled,
+                parent_id=facts.parent_id,
+            )
+        )
         self._task(self._record_start(sip_call_id))
         CALLS_ACTIVE.inc()
 
@@ -198,26 +193,32 @@ class Call:
         log.info(
             "call answered",
             extra=fields(
-                call=self.call_id, direction=self.direction, form=self.form_name, codec=self._media.codec, srtp=srtp
+                call=self.call_id,
+                direction=self.facts.direction,
+                form=self._program.label,
+                codec=self._media.codec,
+                srtp=srtp,
             ),
         )
         self._context.notify(
             CallAnswered(
                 call_id=self.call_id,
-                caller=self.caller,
-                dialled=self.dialled,
-                form=self.form_name,
+                caller=self.facts.caller,
+                dialled=self.facts.dialled,
+                form=self._program.label,
                 codec=self._media.codec,
                 telephone_event=self._media.event_receive_pt is not None,
-                direction=self.direction,
+                direction=self.facts.direction,
                 identity=self.identity,
             )
         )
+        self._answer_recorded = self._task(self._record_answer())
         self._program.start(self._context.now())
 
     def _configure(self, media: MediaParameters, *, rtp_timeout_ms: int | None = None) -> None:
         """Let the leg work with what was agreed; raises MediaError, and all is as before, when it cannot."""
         assert self._leg is not None
+        media = self._as_held(media)
         far_end = (media.remote_address, media.remote_rtp_port)
         srtp = media.srtp
         self._leg.configure(
@@ -287,12 +288,48 @@ class Call:
     def answered_again(self, event: OfferAnswered) -> None:
         """Take an answer that differs from the last: the peer changed something as the session was refreshed."""
         if self._described is None or event.answer is None:
+            self._hold_answered()
             return
         try:
             self._configure(accept_answer(self._described, event.answer))
         except (SipError, MediaError) as error:
             log.info("a call ends: %s", error, extra=fields(call=self.call_id))
             self.hang_up("no common media")
+            return
+        self._hold_answered()
+
+    def offer_refused(self, event: OfferRefused) -> None:
+        """Note that the peer did not take an offer of ours: the session goes on as it was."""
+        log.info("the far end refuses an offer", extra=fields(call=self.call_id, status=event.status))
+        self._hold_refused()
+
+    # -- the peer is asked to call somebody else (RFC 3515) ------------------------------------------------------
+
+    def refer(self, to: str, report: Callable[[int | None, str, bool], None]) -> None:
+        """Ask the far end to call ``to``; raise ``CallError`` when that cannot be asked now."""
+        if self.state is not CallState.ANSWERED:
+            raise CallError("a call that is not up cannot be transferred")
+        if self.guard.busy:
+            raise CallError("who pays is not transferred: wait for the payment's end, or stop it")
+        try:
+            uri = Uri.parse(to.strip())
+        except ParseError:
+            uri = None
+        if uri is None or not (uri.is_sip or uri.scheme == "tel"):
+            raise CallError("who is to be called is no URI: write sip:USER@HOST or tel:+NUMBER")
+        try:
+            self._context.signalling.refer(self.session, uri)
+        except LocalProtocolError as error:
+            raise CallError(f"the far end cannot be asked to call: {error}") from None
+        self._refer_report = report
+
+    def refer_progress(self, event: ReferProgress) -> None:
+        """Tell who asked what became of a REFER of ours."""
+        report = self._refer_report
+        if event.final:
+            self._refer_report = None
+        if report is not None:
+            report(event.status, event.reason, event.final)
 
     # -- somebody takes the caller's place (RFC 3891) ------------------------------------------------------------
 
@@ -323,6 +360,7 @@ class Call:
             return False  # the endpoint hangs up the caller's session too
         self._local, self._described = replacement.local, replacement.ours
         self._offer_sent = None
+        self._hold_moved()
         log.info("somebody took the caller's place", extra=fields(call=self.call_id))
         return True
 
@@ -349,43 +387,32 @@ class Call:
             case DigitReceived():
                 self._digit(event)
             case DigitEnded():
-                self._merger.end(event, self._context.now())
+                now = self._context.now()
+                self._merger.end(event, now)
+                for companion in self._companions:
+                    companion.digit_ended(now)
+                self._program.digit_ended(now)
             case PlayFinished():
-                self._program.play_finished(event.token, event.interrupted_by_digit, self._context.now())
+                self._play_finished(event.token, event.interrupted_by_digit)
             case PeerUnreachable():
                 # It may still come: a peer that is moved, or a PBX that opens its port late. Silence ends the call.
                 log.info("the far end refuses our media (ICMP)", extra=fields(call=self.call_id))
             case MediaTimeout():
-                if self._media is not None and self._media.held:
-                    return  # on hold nothing comes (RFC 3264 §8.4)
+                if self._agreed is not None and (self._agreed.held or self._agreed.direction in _SILENT):
+                    return  # on hold nothing comes (RFC 3264 §8.4), nor from who only listens
                 log.info("the caller's media stays away", extra=fields(call=self.call_id, silent_ms=event.silent_ms))
                 self.hang_up("media timeout")
 
     def _digit(self, event: DigitReceived) -> None:
         if self._merger.receive(event) is None:
             return  # the same press, heard another way
+        if self.on_hold:
+            return  # who is held is not heard
         DIGITS.labels(source=str(event.source)).inc()
-        self._program.count_digit(event.source)
+        taker = next((companion for companion in self._companions if companion.wants_digits), self._program)
+        taker.count_digit(event.source)
         # Before the ACK too: the program keeps what is keyed before it starts as type-ahead.
-        self._program.digit(event.code, self._context.now())
-
-    # -- for the program -----------------------------------------------------------------------------------------
-
-    def play(self, clips: list[Clip], token: int, *, interruptible: bool) -> None:
-        """Play ``clips`` one after the other; ``play_finished`` of the program follows in any case."""
-        if self._leg is None or self._ended is not None:
-            self._program.play_finished(token, False, self._context.now())
-            return
-        self._leg.play(clips, token=token, interruptible=interruptible)
-
-    def stop_playing(self) -> None:
-        """Stop what plays."""
-        if self._leg is not None and self._ended is None:
-            self._leg.stop_playing()
-
-    def program_finished(self) -> None:
-        """The program has nothing more to do: hang up."""
-        self.hang_up("")
+        taker.digit(event.code, self._context.now())
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -396,7 +423,7 @@ class Call:
         self._hanging_up = True
         self._context.signalling.hang_up(self.session, reason)
         # A peer that does not answer the BYE keeps the session for 64*T1; the payment is over now.
-        self._program.hang_up(self._context.now())
+        self._tell_over()
 
     def _finish(self, cause: str) -> None:
         if self._ended is not None:
@@ -408,19 +435,35 @@ class Call:
                 self._leg = None
             self._on_gone(self)
             return
-        self._program.hang_up(self._context.now())
+        self._tell_over()
         self._task(self._release(cause))
+
+    def _tell_over(self) -> None:
+        """Nothing more is heard: the payment of an agent ends before the program that brought them together."""
+        now = self._context.now()
+        for companion in list(self._companions):
+            companion.hang_up(now)
+        self._program.hang_up(now)
+        self._refer_report = None
+        self.unbridge()
+        self.leave_room()
 
     async def _release(self, cause: str) -> None:
         assert self._leg is not None
+        for companion in (*self._companions, *self._leaving):
+            await companion.done()
         await self._program.done()
         statistics = self._leg.statistics()
         self._leg.close()
         self._leg = None
         duration_s = self._context.now() - self._started_at
         await self._recorded.wait()
+        if self._answer_recorded is not None:
+            await self._answer_recorded
         try:
-            await self._context.ledger.record_call_end(self.call_id, cause=cause, media=self._media_record(statistics))
+            await self._context.ledger.record_call_end(
+                self.call_id, cause=cause, media=media_record(statistics, self._agreed)
+            )
         except LedgerError as error:
             log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
         CALLS_ACTIVE.dec()
@@ -429,46 +472,28 @@ class Call:
         self._context.notify(CallEnded(call_id=self.call_id, cause=cause, duration_s=duration_s))
         self._on_gone(self)
 
-    def _media_record(self, statistics: LegStatistics) -> CallMedia:
-        """Say what the media was like, to the metrics and for the record."""
-        discarded = sum(statistics.discarded_by_cause.values())
-        for fate, n in (
-            ("received", statistics.packets_in),
-            ("lost", statistics.lost),
-            ("late", statistics.late),
-            ("discarded", discarded),
-        ):
-            MEDIA_PACKETS.labels(fate=fate).inc(max(0, n))
-        if statistics.packets_in:
-            CALL_MOS.observe(statistics.mos)
-            CALL_JITTER_SECONDS.observe(statistics.jitter_ms / 1000)
-        agreed = self._agreed
-        return CallMedia(
-            codec=agreed.codec if agreed is not None else "",
-            srtp=agreed.srtp.suite if agreed is not None and agreed.srtp is not None else "",
-            packets_in=statistics.packets_in,
-            packets_lost=statistics.lost,
-            packets_late=statistics.late,
-            packets_discarded=discarded,
-            jitter_ms=statistics.jitter_ms,
-            round_trip_ms=statistics.round_trip_ms,
-            mos=statistics.mos,
-        )
-
     async def _record_start(self, sip_call_id: str) -> None:
         try:
             await self._context.ledger.record_call_start(
                 self.call_id,
                 sip_call_id=sip_call_id,
-                caller=self.caller,
-                dialled=self.dialled,
-                form=self.form_name,
-                direction=self.direction,
+                caller=self.facts.caller,
+                dialled=self.facts.dialled,
+                form=self._program.label,
+                direction=self.facts.direction,
+                parent_id=self.facts.parent_id,
             )
         except LedgerError as error:
             log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
         finally:
             self._recorded.set()
+
+    async def _record_answer(self) -> None:
+        await self._recorded.wait()
+        try:
+            await self._context.ledger.record_call_answer(self.call_id)
+        except LedgerError as error:
+            log.error("the call record could not be written: %s", error, extra=fields(call=self.call_id))
 
     def _task(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

@@ -11,14 +11,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.call.call import Call, CallContext
-from engine.config import FormConfig
+from engine.call.call import Call
+from engine.call.context import CallContext
 from engine.errors import CallError, ConfigError, MediaError, TargetError
 from engine.events import CallFailed, CallOutcome, CallRinging
-from engine.form import FormProgram
 from engine.log import fields
 from engine.metrics import CALLS_PLACED
 from engine.net.dialling import DialPlan
+from engine.program import CallControl, CallFacts, CallState, Program
 from sip.address import Address
 from sip.errors import SipError
 from sip.events import EndCause, SessionAnswered, SessionEnded, SessionRinging
@@ -82,22 +82,26 @@ class OutgoingCall(Call):
     addresses -> INVITE -> 180, 183 -> 200 -> program runs -> program ends or the callee hangs up -> all released
     """
 
-    direction = "out"
-
     def __init__(
         self,
         call_id: str,
         plan: DialPlan,
-        form_name: str,
-        form: FormConfig,
         context: CallContext,
-        make_program: Callable[[Call], FormProgram],
+        make_program: Callable[[CallControl], Program],
         on_gone: Callable[[Call], None],
         dialler: Dialler,
+        *,
+        beside: Call | None = None,
     ) -> None:
-        super().__init__(
-            call_id, form_name, form, context, make_program, on_gone, caller=plan.caller, dialled=plan.dialled
+        facts = CallFacts(
+            call_id=call_id,
+            direction="out",
+            caller=plan.caller,
+            dialled=plan.dialled,
+            parent_id="" if beside is None else beside.call_id,
         )
+        super().__init__(facts, context, make_program, on_gone)
+        self._beside = None if beside is None else beside._leg
         self.plan = plan
         self._dialler = dialler
         self._targets = TargetSet(plan.target, limit=1 + MAX_REDIRECTIONS)
@@ -113,6 +117,26 @@ class OutgoingCall(Call):
     def is_waiting(self) -> bool:
         """Whether nobody has answered yet."""
         return not self._confirmed
+
+    @property
+    def state(self) -> CallState:
+        """Where the call stands."""
+        state = super().state
+        return CallState.QUEUED if state is CallState.RINGING and not self._told else state
+
+    @property
+    def cause(self) -> str:
+        """Why the call is over: before its end too when it is we who give it up."""
+        if self._ended is None and self._hanging_up and not self._confirmed:
+            return str(self._outcome or CallOutcome.CANCELLED)
+        return super().cause
+
+    def answer(self) -> None:
+        """Do nothing: the far end answers."""
+
+    def reject(self, status: int) -> None:
+        """Give the call up."""
+        self.hang_up("")
 
     # -- setting up ----------------------------------------------------------------------------------------------
 

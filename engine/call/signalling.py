@@ -7,6 +7,7 @@ import asyncio
 from engine.net.transports import SipTransports
 from sip.events import SessionId
 from sip.sdp import SessionDescription
+from sip.uri import Uri
 
 __all__ = ("EndpointSignalling",)
 
@@ -42,6 +43,16 @@ class EndpointSignalling:
     def refuse_offer(self, session: SessionId, status: int) -> None:
         """Refuse a re-INVITE or UPDATE; the session goes on as it was."""
         self._agent.endpoint.refuse_offer(session, status, self._now())
+        self._agent.flush()
+
+    def offer(self, session: SessionId, sdp: SessionDescription) -> None:
+        """Send a re-INVITE, or an UPDATE."""
+        self._agent.endpoint.offer(session, sdp, self._now())
+        self._agent.flush()
+
+    def refer(self, session: SessionId, to: Uri) -> None:
+        """Ask the peer to call somebody."""
+        self._agent.endpoint.refer(session, to, self._now())
         self._agent.flush()
 
     def hang_up(self, session: SessionId, reason: str = "") -> None:

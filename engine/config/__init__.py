@@ -8,16 +8,32 @@ names the environment variable that holds the value.
 from __future__ import annotations
 
 from engine.config.access import AccessRuleConfig, BanConfig, UserConfig
-from engine.config.file import Config, default_text, line_of, load, parse
-from engine.config.node import LedgerConfig, LogConfig, MediaConfig, MetricsConfig, PromptsConfig, TraceConfig
-from engine.config.payment import (
+from engine.config.api import ApiConfig, ApiTlsConfig, RecordingConfig
+from engine.config.applications import (
+    AppConfig,
+    NccoApp,
+    RelayApp,
+    SignalWireConfig,
+    SwmlApp,
+    TwilioApiKey,
+    TwilioConfig,
+    TwimlApp,
+    VonageConfig,
+)
+from engine.config.connectors import (
     ConnectorConfig,
-    FormConfig,
-    FormPrompt,
-    RouteConfig,
+    GatewayTlsConfig,
     SandboxConnector,
     SignalWireConnector,
+    StripeConnector,
+    TwilioConnector,
+    UnknownConnectorError,
+    choose_connector,
 )
+from engine.config.file import Config, default_text, line_of, load, parse
+from engine.config.node import LedgerConfig, LogConfig, MediaConfig, MetricsConfig, TraceConfig
+from engine.config.payment import FormConfig, FormPrompt, RouteConfig
+from engine.config.prompts import PromptsConfig
 from engine.config.sip import (
     AccountConfig,
     DnsConfig,
@@ -31,32 +47,51 @@ from engine.config.sip import (
     split_listen,
 )
 from engine.config.table import secret_from_environment, split_address
+from engine.config.webhooks import WebhooksConfig
 
 __all__ = (
     "AccessRuleConfig",
     "AccountConfig",
+    "ApiConfig",
+    "ApiTlsConfig",
+    "AppConfig",
     "BanConfig",
     "Config",
     "ConnectorConfig",
     "DnsConfig",
     "FormConfig",
     "FormPrompt",
+    "GatewayTlsConfig",
     "LedgerConfig",
     "ListenAddress",
     "LogConfig",
     "MediaConfig",
     "MetricsConfig",
+    "NccoApp",
     "OutboundConfig",
     "PromptsConfig",
+    "RecordingConfig",
+    "RelayApp",
     "RouteConfig",
     "SandboxConnector",
+    "SignalWireConfig",
     "SignalWireConnector",
     "SipConfig",
     "SipConnectionsConfig",
     "SipTlsConfig",
     "SipWebsocketConfig",
+    "StripeConnector",
+    "SwmlApp",
     "TraceConfig",
+    "TwilioApiKey",
+    "TwilioConfig",
+    "TwilioConnector",
+    "TwimlApp",
+    "UnknownConnectorError",
     "UserConfig",
+    "VonageConfig",
+    "WebhooksConfig",
+    "choose_connector",
     "default_text",
     "line_of",
     "listener_ids",

@@ -11,10 +11,24 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from engine.config.node import LedgerConfig, LogConfig, MediaConfig, MetricsConfig, PromptsConfig, TraceConfig
-from engine.config.payment import ConnectorConfig, FormConfig, RouteConfig
+from engine.config.api import ApiConfig, RecordingConfig
+from engine.config.applications import (
+    AppConfig,
+    NccoApp,
+    RelayApp,
+    SignalWireConfig,
+    SwmlApp,
+    TwilioConfig,
+    TwimlApp,
+    VonageConfig,
+)
+from engine.config.connectors import ConnectorConfig, choose_connector
+from engine.config.node import LedgerConfig, LogConfig, MediaConfig, MetricsConfig, TraceConfig
+from engine.config.payment import FormConfig, RouteConfig
+from engine.config.prompts import PromptsConfig
 from engine.config.sip import AccountConfig, OutboundConfig, SipConfig
 from engine.config.table import NAME, Table
+from engine.config.webhooks import WebhooksConfig
 from engine.errors import ConfigError
 
 __all__ = ("Config", "default_text", "line_of", "load", "parse")
@@ -31,19 +45,33 @@ class Config(Table):
     metrics: MetricsConfig = MetricsConfig()
     outbound: OutboundConfig = OutboundConfig()
     trace: TraceConfig = TraceConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
+    api: ApiConfig = ApiConfig()
+    recording: RecordingConfig = RecordingConfig()
+    twilio: TwilioConfig = TwilioConfig()
+    signalwire: SignalWireConfig = SignalWireConfig()
+    vonage: VonageConfig = VonageConfig()
     accounts: dict[NAME, AccountConfig] = Field(default_factory=dict, alias="account")
     connectors: dict[NAME, ConnectorConfig] = Field(default_factory=dict, alias="connector")
     forms: dict[NAME, FormConfig] = Field(default_factory=dict, alias="form")
+    apps: dict[NAME, AppConfig] = Field(default_factory=dict, alias="app")
     routes: tuple[RouteConfig, ...] = Field(default=(), alias="route")
 
-    def route_for(self, user: str) -> str | None:
-        """Return the name of the form that answers calls to ``user``; None when no route fits."""
+    def connector_for(self, name: str = "") -> str:
+        """Return the name of the connector that a document or a request means; empty: it names none.
+
+        Raise ``UnknownConnectorError``; see ``choose_connector``.
+        """
+        return choose_connector(self.connectors, name)
+
+    def route_for(self, user: str) -> RouteConfig | None:
+        """Return the route of calls to ``user``; None when none fits."""
         fallback = None
         for route in self.routes:
             if route.to == user:
-                return route.form
+                return route
             if route.to == "*" and fallback is None:
-                fallback = route.form
+                fallback = route
         return fallback
 
 
@@ -59,10 +87,51 @@ def _references(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
         message = f"there is no [account.{config.outbound.account}] (known: {known})"
         wrong.append((("outbound", "account"), message))
     for index, route in enumerate(config.routes):
-        if route.form not in config.forms:
-            known = ", ".join(sorted(config.forms)) or "none"
-            wrong.append((("route", index, "form"), f"there is no [form.{route.form}] (known: {known})"))
+        for kind, name, tables in (("form", route.form, config.forms), ("app", route.app, config.apps)):
+            if name and name not in tables:
+                known = ", ".join(sorted(tables)) or "none"
+                wrong.append((("route", index, kind), f"there is no [{kind}.{name}] (known: {known})"))
+    wrong += _of_applications(config)
+    dialects = {type(app) for app in config.apps.values()}
+    if TwimlApp in dialects and not config.twilio.account_sid:
+        message = "TwiML applications need an account: set account_sid and auth_token_env"
+        wrong.append((("twilio", "account_sid"), message))
+    if config.twilio.account_sid and config.twilio.connector not in config.connectors:
+        known = ", ".join(sorted(config.connectors)) or "none"
+        wrong.append((("twilio", "connector"), f"there is no [connector.{config.twilio.connector}] (known: {known})"))
     return wrong
+
+
+def _of_applications(config: Config) -> list[tuple[tuple[str | int, ...], str]]:
+    wrong: list[tuple[tuple[str | int, ...], str]] = []
+    signalwire = config.signalwire
+    ids: dict[str, str] = {}
+    for name, app in config.apps.items():
+        if isinstance(app, NccoApp):
+            if app.connector not in config.connectors:
+                known = ", ".join(sorted(config.connectors)) or "none"
+                wrong.append((("app", name, "connector"), f"there is no [connector.{app.connector}] (known: {known})"))
+            other = ids.setdefault(app.id_for(name), name)
+            if other != name:
+                wrong.append((("app", name, "application_id"), f"it is that of [app.{other}] already"))
+        if isinstance(app, SwmlApp | RelayApp) and not signalwire.project:
+            message = "SWML and RELAY applications need a project: set [signalwire] project"
+            wrong.append((("signalwire", "project"), message))
+        if not isinstance(app, RelayApp):
+            continue
+        if not signalwire.token_env:
+            message = "RELAY applications need a token for their clients: set [signalwire] token_env"
+            wrong.append((("signalwire", "token_env"), message))
+        if not config.api.tls_listen:
+            wrong.append((("api", "tls_listen"), "RELAY clients connect over TLS: set [api] tls_listen"))
+        for key, table, tables in (("fallback_app", "app", config.apps), ("fallback_form", "form", config.forms)):
+            other = getattr(app, key)
+            if other and other not in tables:
+                known = ", ".join(sorted(tables)) or "none"
+                wrong.append((("app", name, key), f"there is no [{table}.{other}] (known: {known})"))
+            elif isinstance(tables.get(other), RelayApp):
+                wrong.append((("app", name, key), "a fallback must need no RELAY client"))
+    return list(dict.fromkeys(wrong))
 
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
@@ -121,7 +190,10 @@ def parse(text: str, *, name: str = "configuration") -> Config:
         wrong = []
         for fault in error.errors(include_url=False, include_input=False):
             path = fault["loc"]
-            if path[:1] == ("connector",):  # the discriminator's tag stands in the location, but not in the file
+            if path[:1] in (
+                ("connector",),
+                ("app",),
+            ):  # the discriminator's tag, which is not in the file
                 path = path[:2] + path[3:]
             wrong.append((path, fault["msg"].removeprefix("Value error, ")))
     if wrong:

@@ -1,4 +1,4 @@
-"""What is not SIP and not payment: ``[media]``, ``[ledger]``, ``[prompts]``, ``[log]``, ``[metrics]``, ``[trace]``."""
+"""What is not SIP and not payment: ``[media]``, ``[ledger]``, ``[log]``, ``[metrics]``, ``[trace]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from engine.config.table import Table, checked_names, split_address
 from sip.crypto_attribute import DEFAULT_SUITES, SUITES
 from sip.payload_types import CODECS
 
-__all__ = ("LedgerConfig", "LogConfig", "MediaConfig", "MetricsConfig", "PromptsConfig", "TraceConfig")
+__all__ = ("LedgerConfig", "LogConfig", "MediaConfig", "MetricsConfig", "TraceConfig")
+
+LEDGER_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
 
 
 class MediaConfig(Table):
@@ -84,24 +86,36 @@ class MediaConfig(Table):
 
 
 class LedgerConfig(Table):
-    """Where payments, attempts, webhooks and calls are journalled."""
+    """Where payments, attempts, webhooks and calls are journalled, and for how long."""
 
     url: str = "sqlite+aiosqlite:///var/paytone.sqlite3"
+    node: str = Field(default="", max_length=64)
+    "Name of this engine among several on one PostgreSQL database; each needs its own."
+    keep_calls_days: int = Field(default=0, ge=0, le=36500)
+    "Days after which the record of a call is deleted; 0: never."
+    keep_payments_days: int = Field(default=0, ge=0, le=36500)
+    """Days after which a payment and its attempts are deleted; 0: never. One with an attempt whose outcome nobody knows
+    stays until it is settled."""
 
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        if "://" not in value:
+        scheme, separator, _ = value.partition("://")
+        if not separator:
             raise ValueError("a database URL is wanted, such as sqlite+aiosqlite:///var/paytone.sqlite3")
+        if scheme not in LEDGER_SCHEMES:
+            # The rest is not repeated: it may hold a password.
+            raise ValueError(
+                f"{scheme!r} is no database of the ledger; begin the URL with {' or '.join(LEDGER_SCHEMES)}"
+            )
         return value
 
-
-class PromptsConfig(Table):
-    """What the caller hears by default."""
-
-    locale: str = "en-US"
-    cache: str = "var/prompts"
-    "Directory for rendered audio."
+    @field_validator("node")
+    @classmethod
+    def _node(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("node wants printable characters")
+        return value
 
 
 class LogConfig(Table):

@@ -1,21 +1,22 @@
-"""Payments: ``[connector.NAME]``, ``[form.NAME]``, ``[[route]]``."""
+"""Payments: ``[form.NAME]``, ``[[route]]``."""
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from engine.config.table import Table
 
-__all__ = ("ConnectorConfig", "FormConfig", "FormPrompt", "RouteConfig", "SandboxConnector", "SignalWireConnector")
+__all__ = ("FormConfig", "FormPrompt", "RouteConfig")
 
 STEPS = Literal[
     "payment-card-number",
     "expiration-date",
     "security-code",
     "postal-code",
+    "bank-routing-number",
+    "bank-account-number",
     "payment-processing",
     "payment-completed",
     "payment-failed",
@@ -23,42 +24,28 @@ STEPS = Literal[
 ]
 
 
-class SandboxConnector(Table):
-    """The built-in test gateway: answers by published test-card numbers, takes no money."""
-
-    type: Literal["sandbox"]
-    database: str = "var/sandbox.sqlite3"
-    faults: tuple[str, ...] = ()
-    "Faults of the next payments, one each; ``engine.connectors.sandbox`` has the table: decline, delay:SECONDS ..."
-
-
-class SignalWireConnector(Table):
-    """A gateway that speaks SignalWire's `payment_connector_url` wire."""
-
-    type: Literal["signalwire"]
-    url: str = ""
-    url_env: str = ""
-    "Name of the environment variable that holds the URL, for URLs with a user and a password."
-    signing_key_env: str = ""
-    timeout_s: float = Field(default=10.0, gt=0, le=60)
-    repeats: int = Field(default=5, ge=0, le=10)
-    allow_insecure: bool = False
-    "Allow http: URLs (development only)."
-
-    @model_validator(mode="after")
-    def _url_rules(self) -> SignalWireConnector:
-        if bool(self.url) == bool(self.url_env):
-            raise ValueError("give exactly one of url and url_env")
-        if self.url and not self.url.startswith(("https://", "http://")):
-            raise ValueError("url must start with https://")
-        if self.url.startswith("http://") and not self.allow_insecure:
-            raise ValueError("url must start with https:// (allow_insecure = true admits http: for development)")
-        if re.match(r"https?://[^/]*@", self.url):
-            raise ValueError("a URL with a password does not belong in this file: name a variable in url_env")
-        return self
-
-
-ConnectorConfig = Annotated[SandboxConnector | SignalWireConnector, Field(discriminator="type")]
+ASKED = Literal[
+    "payment-card-number",
+    "expiration-date",
+    "security-code",
+    "postal-code",
+    "bank-routing-number",
+    "bank-account-number",
+]
+# What a prompt can be for (`dialects.md` §1.3); both names of a silence.
+ERRORS = Literal[
+    "timeout",
+    "input-timeout",
+    "invalid-card-number",
+    "invalid-card-type",
+    "invalid-date",
+    "invalid-security-code",
+    "invalid-postal-code",
+    "invalid-bank-routing-number",
+    "invalid-bank-account-number",
+    "input-matching-failed",
+    "card-declined",
+]
 
 
 class FormPrompt(Table):
@@ -67,9 +54,11 @@ class FormPrompt(Table):
     step: STEPS = Field(alias="for")
     say: str = Field(default="", max_length=2000)
     play: str = ""
-    attempts: tuple[int, ...] = ()
-    errors: tuple[str, ...] = ()
+    attempts: tuple[Annotated[int, Field(ge=1, le=20)], ...] = ()
+    errors: tuple[ERRORS, ...] = ()
     card_types: tuple[str, ...] = ()
+    matching: bool = False
+    "Asks for the second of two entries that have to be the same."
 
     @model_validator(mode="after")
     def _one_of(self) -> FormPrompt:
@@ -86,14 +75,30 @@ class FormConfig(Table):
     currency: str = "usd"
     description: str = ""
     connector: str = "sandbox"
+    method: Literal["credit-card", "ach-debit"] = "credit-card"
+    bank_account_type: Literal["consumer-checking", "consumer-savings", "commercial-checking", "commercial-savings"] = (
+        "consumer-checking"
+    )
     security_code: bool = True
     postal_code: bool | str = True
     "true: ask; false: neither ask nor send; text: the known code, sent without asking."
     min_postal_code_length: int = Field(default=0, ge=0, le=11)
     card_types: tuple[str, ...] = ("visa", "mastercard", "amex")
     retries: int = Field(default=1, ge=0, le=9)
+    retry_rule: Literal["retries", "tries"] = "retries"
+    "What `retries` counts: prompts beyond the first one, or all of them."
+    decline_restarts: bool = True
+    "Whether a declined card is asked for again while retries remain."
     timeout_s: float = Field(default=5.0, gt=0, le=600)
-    token_type: Literal["reusable", "one-time"] = "reusable"
+    first_digit_timeout_s: float | None = Field(default=None, gt=0, le=600)
+    "Silence after the prompt; None: as `timeout_s`."
+    matching: tuple[ASKED, ...] = ()
+    "Steps that the caller keys twice."
+    confirm: bool = False
+    "Whether the last digits are read back before anything is charged."
+    mask: str = "*"
+    mask_style: Literal["plain", "dashed"] = "plain"
+    token_type: Literal["reusable", "one-time", "payment-method"] = "reusable"
     parameters: dict[str, str] = Field(default_factory=dict)
     status_url: str = ""
     status_key_env: str = ""
@@ -111,6 +116,12 @@ class FormConfig(Table):
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @model_validator(mode="after")
+    def _account_rules(self) -> FormConfig:
+        if self.method == "credit-card" and "bank_account_type" in self.model_fields_set:
+            raise ValueError('bank_account_type is for method = "ach-debit"')
+        return self
+
+    @model_validator(mode="after")
     def _status_url_rules(self) -> FormConfig:
         schemes = ("https://", "http://") if self.allow_insecure else ("https://",)
         if self.status_url and not self.status_url.startswith(schemes):
@@ -119,8 +130,15 @@ class FormConfig(Table):
 
 
 class RouteConfig(Table):
-    """Which calls a form answers."""
+    """What answers which calls: a form, or an application."""
 
     to: str = Field(min_length=1)
     "The dialled user, such as `pay` or `4711`; `*` stands for every other."
-    form: str
+    form: str = ""
+    app: str = ""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> RouteConfig:
+        if bool(self.form) == bool(self.app):
+            raise ValueError("give exactly one of form and app")
+        return self

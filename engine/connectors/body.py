@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from urllib.parse import quote_plus
 
 from engine.pay.secret import Secret
 
-__all__ = ("json_body", "scrub", "wipe_body")
+__all__ = ("form_body", "json_body", "scrub", "wipe_body")
 
 
-def json_body(members: Mapping[str, str | Secret | Mapping[str, str] | None]) -> bytearray:
+def json_body(members: Mapping[str, str | Secret | Decimal | Mapping[str, str] | None]) -> bytearray:
     """Return the JSON object of ``members``, in their order, without white space, ASCII only (RFC 8259).
 
-    A ``Secret`` becomes a string of its digits, ``None`` an empty string. The buffer is allocated once at its full
-    length: one that grows is moved, and leaves the digits behind where it was.
+    A ``Secret`` becomes a string of its digits, ``None`` an empty string, a ``Decimal`` a number as it is written. The
+    buffer is allocated once at its full length: one that grows is moved, and leaves the digits behind where it was.
     """
     pieces: list[bytes | memoryview] = []
     for name, value in members.items():
@@ -22,10 +24,24 @@ def json_body(members: Mapping[str, str | Secret | Mapping[str, str] | None]) ->
         pieces.append(json.dumps(name).encode() + b":")
         if isinstance(value, Secret):
             pieces += [b'"', value.view(), b'"']
+        elif isinstance(value, Decimal):
+            pieces.append(f"{value:f}".encode())
         else:
             text = "" if value is None else value if isinstance(value, str) else dict(value)
             pieces.append(json.dumps(text, separators=(",", ":")).encode())
     pieces.append(b"}" if pieces else b"{}")
+    return _joined(pieces)
+
+
+def form_body(members: Mapping[str, str | Secret]) -> bytearray:
+    """Return ``members`` as application/x-www-form-urlencoded, in their order (WHATWG URL §5.2, UTF-8).
+
+    Brackets of names stay as they are. A ``Secret`` becomes its digits; the buffer is allocated once, as above.
+    """
+    pieces: list[bytes | memoryview] = []
+    for name, value in members.items():
+        pieces.append((b"&" if pieces else b"") + quote_plus(name, safe="[]").encode() + b"=")
+        pieces.append(value.view() if isinstance(value, Secret) else quote_plus(value, errors="replace").encode())
     return _joined(pieces)
 
 
@@ -52,8 +68,9 @@ def scrub(text: str, secrets: Iterable[Secret | None]) -> str:
     for secret in secrets:
         if secret is None or not len(secret):
             continue
-        with secret.view() as digits, memoryview(data) as window:
-            for start in range(len(data) - len(digits) + 1):
-                if window[start : start + len(digits)] == digits:
-                    window[start : start + len(digits)] = b"*" * len(digits)
+        with secret.view() as digits:  # searched for where it stands: bytes of it would be a copy
+            at = data.find(digits)
+            while at >= 0:
+                data[at : at + len(digits)] = b"*" * len(digits)
+                at = data.find(digits, at + len(digits))
     return data.decode("utf-8", "replace")

@@ -18,6 +18,7 @@ _DECLINED = "card-declined"
 
 ERROR_TYPES: Mapping[str, str | None] = MappingProxyType(
     {
+        "account_closed": "invalid-bank-account-number",
         "account_number_invalid": "invalid-bank-account-number",
         "authentication_required": _DECLINED,
         "card_declined": _DECLINED,
@@ -39,11 +40,13 @@ ERROR_TYPES: Mapping[str, str | None] = MappingProxyType(
         "invalid_number": "invalid-card-number",
         "issuer_not_available": None,
         "lost_card": _DECLINED,
+        "no_account": "invalid-bank-account-number",
         "pickup_card": _DECLINED,
         "postal_code_invalid": "invalid-postal-code",
         "processing_error": None,
         "routing_number_invalid": "invalid-bank-routing-number",
         "stolen_card": _DECLINED,
+        "test_accounts_only": _DECLINED,
         "test_cards_only": _DECLINED,
         "try_again_later": _DECLINED,
     }

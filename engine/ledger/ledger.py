@@ -8,35 +8,48 @@ database does not let it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engine.errors import LedgerError
+from engine.ledger.calls import CallRecords
 from engine.ledger.database import BUSY_TIMEOUT_S, Database
+from engine.ledger.export import Export
 from engine.ledger.group import GroupCommit
-from engine.ledger.records import AttemptRecord, CallMedia, WebhookRecord
-from engine.ledger.schema import CALLS, CHARGE_ATTEMPTS, OUTBOX, PAYMENTS
-from engine.pay.submission import ConnectorAnswer, Outcome, Submission
+from engine.ledger.interrupted import Interrupted
+from engine.ledger.recordings import RecordingRows
+from engine.ledger.records import AttemptRecord, CallMedia
+from engine.ledger.removal import Removal
+from engine.ledger.schema import CALLS, CHARGE_ATTEMPTS, PAYMENTS
+from engine.ledger.webhooks import WebhookQueue
+from engine.pay.accounts import mask_account
+from engine.pay.submission import ConnectorAnswer, Operation, Outcome, Submission
 from engine.redact import mask_card, redact_text
 
-__all__ = ("INTERRUPTED", "Ledger")
+__all__ = ("Ledger",)
 
-INTERRUPTED = "internal-error"
-"Result of a payment whose engine went away in the middle (`dialects.md` §1.8)."
-ERROR_TEXT = 500
-"Longest error message that is kept, in characters."
+_MOST = 2**31 - 1
+"The largest number of an integer column of PostgreSQL."
+_SHOWN_OF_CARD, _SHOWN_OF_ACCOUNT = 4, 2
 
 # What every call and every payment writes, made once: to make and compile a statement costs more than to execute it.
 _INSERT_CALL = insert(CALLS)
+_ANSWER_CALL = update(CALLS).where(CALLS.c.call_id == bindparam("call"))
 _END_CALL = update(CALLS).where(CALLS.c.call_id == bindparam("call"))
 _INSERT_PAYMENT = insert(PAYMENTS)
 _END_PAYMENT = update(PAYMENTS).where(PAYMENTS.c.payment_id == bindparam("payment"))
+_TELL_PAYMENT = update(PAYMENTS).where(PAYMENTS.c.payment_id == bindparam("payment"))
+_INSERT_ATTEMPT = insert(CHARGE_ATTEMPTS)
+_COUNT_ATTEMPT = _END_PAYMENT.values(attempts=PAYMENTS.c.attempts + 1)
 _MEDIA_COLUMNS = tuple(field.name for field in dataclass_fields(CallMedia))
+_UNKNOWN = or_(CHARGE_ATTEMPTS.c.outcome.is_(None), CHARGE_ATTEMPTS.c.outcome == Outcome.UNKNOWN.value)
 
 
 def _utc_now() -> datetime:
@@ -48,6 +61,18 @@ class Ledger:
 
     def __init__(self, database: Database, *, clock: Callable[[], datetime], node: str) -> None:
         self._database = database
+        self.webhooks = WebhookQueue(database, clock=clock, node=node)
+        "The outbox."
+        self.calls = CallRecords(database, node=node)
+        "Records of calls, for the REST interface."
+        self.export = Export(database)
+        "Lists of payments, calls and attempts, page by page."
+        self.removal = Removal(database, clock=clock)
+        "Deleting what is old and erasing a caller's data."
+        self.interrupted = Interrupted(database, clock=clock, node=node)
+        "Payments that a crash left open."
+        self.recordings = RecordingRows(database, clock=clock, node=node)
+        "Which recordings there are."
         self._group = GroupCommit(database)
         self._clock = clock
         self._node = node
@@ -60,49 +85,69 @@ class Ledger:
         clock: Callable[[], datetime] = _utc_now,
         node: str = "",
         busy_timeout_s: float = BUSY_TIMEOUT_S,
+        migrate: bool = True,
+        read_only: bool = False,
     ) -> Ledger:
         """Open the database at ``url`` and bring its schema up to date.
 
         ``clock`` gives aware times. ``node`` names this engine among several on one PostgreSQL database: only its own
-        attempts are taken up after a crash. ``busy_timeout_s`` is SQLite's patience with other processes.
+        attempts are taken up after a crash. ``busy_timeout_s`` is the patience with locks that others hold. Tools that
+        work beside an engine open without ``migrate``, or ``read_only``: then nothing is created, migrated or locked.
         """
-        return cls(await Database.open(url, busy_timeout_s=busy_timeout_s), clock=clock, node=node)
+        database = await Database.open(
+            url, busy_timeout_s=busy_timeout_s, node=node, migrate=migrate, read_only=read_only
+        )
+        return cls(database, clock=clock, node=node)
 
-    def claim(self) -> None:
-        """Make this process the only engine on a SQLite file; see ``Database.claim``."""
-        self._database.claim()
+    async def claim(self) -> None:
+        """Make this process the only engine on a SQLite file, or with this node's name; see ``Database.claim``."""
+        await self._database.claim()
 
     async def close(self) -> None:
         """Finish what is being written and close the database."""
+        await self.webhooks.close()
         await self._group.close()
         await self._database.close()
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
     async def record_call_start(
-        self, call_id: str, *, sip_call_id: str, caller: str, dialled: str, form: str, direction: str = "in"
+        self,
+        call_id: str,
+        *,
+        sip_call_id: str,
+        caller: str,
+        dialled: str,
+        form: str,
+        direction: str = "in",
+        parent_id: str = "",
     ) -> None:
-        """Note that a call was answered (``in``), or is being placed (``out``)."""
+        """Note that a call came that we can take (``in``), or is being placed (``out``)."""
         await self._group.write(
             _INSERT_CALL,
             {
                 "call_id": call_id,
-                "sip_call_id": sip_call_id[:255],
-                "caller": caller[:128],
-                "dialled": dialled[:128],
+                "sip_call_id": sip_call_id,
+                "caller": caller,
+                "dialled": dialled,
                 "form": form,
                 "direction": direction,
+                "parent_id": parent_id or None,
                 "node": self._node,
                 "started_at": self._clock(),
             },
         )
 
+    async def record_call_answer(self, call_id: str) -> None:
+        """Note that both sides hear each other from now on; a call whose start was not recorded is passed over."""
+        await self._group.write(_ANSWER_CALL, {"call": call_id, "answered_at": self._clock()})
+
     async def record_call_end(self, call_id: str, *, cause: str, media: CallMedia | None = None) -> None:
         """Note that a call is over; a call whose start was not recorded is passed over."""
-        values = {"call": call_id, "ended_at": self._clock(), "cause": cause[:64]}
-        await self._group.write(
-            _END_CALL, values if media is None else values | {name: getattr(media, name) for name in _MEDIA_COLUMNS}
-        )
+        values = {"call": call_id, "ended_at": self._clock(), "cause": cause}
+        if media is not None:
+            values |= {name: _storable_number(getattr(media, name)) for name in _MEDIA_COLUMNS}
+        await self._group.write(_END_CALL, values)
 
     # -- payments ------------------------------------------------------------------------------------------------
 
@@ -116,8 +161,15 @@ class Ledger:
         amount: str,
         currency: str,
         method: str = "credit-card",
+        direction: str = "in",
+        connector: str = "",
+        reply_to: Mapping[str, str] | None = None,
     ) -> None:
-        """Open a payment; its attempts refer to it. ``amount`` is decimal text, empty when tokenizing."""
+        """Open a payment; its attempts refer to it. ``amount`` is decimal text, empty when tokenizing.
+
+        ``direction`` is the call's; ``connector`` the one that will be asked, if it comes to that. ``reply_to`` says
+        how the application wants to be told of the end, should the engine be gone by then; no secret may stand in it.
+        """
         await self._group.write(
             _INSERT_PAYMENT,
             {
@@ -128,6 +180,9 @@ class Ledger:
                 "method": method,
                 "amount": amount,
                 "currency": currency,
+                "direction": direction,
+                "connector": connector,
+                "reply_to": json.dumps(dict(reply_to)) if reply_to else None,
                 "node": self._node,
                 "started_at": self._clock(),
             },
@@ -144,113 +199,90 @@ class Ledger:
         token_id: str = "",
         error_code: str = "",
         error_message: str = "",
+        method: str = "",
+        account_number: str = "",
+        account_type: str = "",
+        token_type: str = "",
+        profile_id: str = "",
+        reply_to: Mapping[str, str] | None = None,
     ) -> None:
-        """Close a payment with its result of `dialects.md` §1.8; ``card_number`` is the masked form."""
-        await self._group.write(
-            _END_PAYMENT,
-            {
-                "payment": payment_id,
-                "finished_at": self._clock(),
-                "result": result,
-                "card_number": redact_text(card_number)[:32],
-                "card_type": card_type,
-                "charge_id": charge_id[:255],
-                "token_id": token_id[:255],
-                "error_code": error_code[:128],
-                "error_message": redact_text(error_message)[:ERROR_TEXT],
-            },
-        )
+        """Close a payment with its result of `dialects.md` §1.8; card and account number come in masked.
+
+        What is left out from ``method`` on stays as the start and the last attempt have it. ``profile_id`` is the
+        customer under which the connector keeps a token. ``reply_to`` says how the application is told, should the
+        engine be gone before it was (`told`); not given: it needs not be.
+        """
+        values = {
+            "payment": payment_id,
+            "finished_at": self._clock(),
+            "reply_to": json.dumps(dict(reply_to)) if reply_to else None,
+            "result": result,
+            "card_number": _only_last(card_number, _SHOWN_OF_CARD),
+            "card_type": card_type,
+            "charge_id": charge_id,
+            "token_id": token_id,
+            "error_code": redact_text(error_code),
+            "error_message": redact_text(error_message),
+        }
+        details = {
+            "method": method,
+            "account_number": _only_last(account_number, _SHOWN_OF_ACCOUNT),
+            "account_type": account_type,
+            "token_type": token_type,
+            "profile_id": profile_id,
+        }
+        await self._group.write(_END_PAYMENT, values | {name: text for name, text in details.items() if text})
+
+    async def told(self, payment_id: str) -> None:
+        """Note that the application knows of a payment's end, or that a webhook will tell it."""
+        await self._group.write(_TELL_PAYMENT, {"payment": payment_id, "reply_to": None})
 
     async def recent_payments(self, limit: int) -> list[dict[str, Any]]:
         """Return the newest payments first, each with the last attempt's outcome; masked."""
-        last = (
-            select(CHARGE_ATTEMPTS.c.payment_id, func.max(CHARGE_ATTEMPTS.c.id).label("id"))
-            .group_by(CHARGE_ATTEMPTS.c.payment_id)
-            .subquery()
-        )
-        statement = (
-            select(
-                PAYMENTS,
-                CHARGE_ATTEMPTS.c.connector,
-                CHARGE_ATTEMPTS.c.transaction_id,
-                CHARGE_ATTEMPTS.c.outcome,
-                CHARGE_ATTEMPTS.c.reconciled,
-            )
-            .select_from(PAYMENTS)
-            .outerjoin(last, last.c.payment_id == PAYMENTS.c.payment_id)
-            .outerjoin(CHARGE_ATTEMPTS, CHARGE_ATTEMPTS.c.id == last.c.id)
-            .order_by(PAYMENTS.c.started_at.desc(), PAYMENTS.c.payment_id)
-            .limit(limit)
-        )
-        return [dict(row._mapping) for row in await self._rows(statement)]
-
-    async def close_interrupted(self) -> int:
-        """Close payments and calls that an engine left open when it went away; return how many payments.
-
-        Only at start, after reconciling: a payment whose last attempt succeeded is a success, every other one is
-        ``internal-error``, and one with an unknown attempt says so.
-        """
-        now = self._clock()
-
-        async def work(connection: AsyncConnection) -> int:
-            await connection.execute(
-                update(CALLS)
-                .where(CALLS.c.ended_at.is_(None), CALLS.c.node == self._node)
-                .values(ended_at=now, cause="engine-stopped")
-            )
-            open_ones = await connection.execute(
-                select(PAYMENTS.c.payment_id).where(PAYMENTS.c.result.is_(None), PAYMENTS.c.node == self._node)
-            )
-            identities = list(open_ones.scalars())
-            for payment_id in identities:
-                await self._close_one(connection, payment_id, now)
-            return len(identities)
-
-        return await self._database.run(work)
-
-    async def _close_one(self, connection: AsyncConnection, payment_id: str, now: datetime) -> None:
-        attempt = (
-            await connection.execute(
-                select(CHARGE_ATTEMPTS)
-                .where(CHARGE_ATTEMPTS.c.payment_id == payment_id)
-                .order_by(CHARGE_ATTEMPTS.c.id.desc())
-                .limit(1)
-            )
-        ).one_or_none()
-        values: dict[str, Any] = {"result": INTERRUPTED, "error_code": "interrupted", "finished_at": now}
-        if attempt is not None:
-            values |= {"card_number": attempt.card_number, "card_type": attempt.card_type}
-            if attempt.outcome == Outcome.SUCCEEDED:
-                values |= {
-                    "result": "success",
-                    "error_code": "",
-                    "charge_id": attempt.charge_id,
-                    "token_id": attempt.token_id,
-                }
-            elif attempt.outcome in (None, Outcome.UNKNOWN):
-                values["error_code"] = "unknown"
-        await connection.execute(update(PAYMENTS).where(PAYMENTS.c.payment_id == payment_id).values(**values))
+        return [row async for row in self.export.payments(limit=limit)]
 
     # -- charge attempts -----------------------------------------------------------------------------------------
 
     async def journal_attempt(self, payment_id: str, submission: Submission, connector: str) -> None:
-        """Write down an attempt before its first byte leaves; refuse an id that was journalled before."""
-        await self._execute(
-            insert(CHARGE_ATTEMPTS).values(
-                transaction_id=submission.transaction_id,
-                payment_id=payment_id,
-                connector=connector,
-                operation=submission.operation,
-                method=submission.method,
-                amount=submission.amount,
-                currency=submission.currency,
-                card_number=_masked(submission),
-                card_type=submission.card_type,
-                node=self._node,
-                created_at=self._clock(),
-                reconciled=False,
-            )
-        )
+        """Write down an attempt before its first byte leaves; refuse an id that was journalled before.
+
+        Raise ``LedgerError``, too, when the claim on the ledger was lost to another engine: it would take this attempt
+        for one that a crash left behind.
+        """
+        await self._database.check_claim()
+        card_number, account_number = _masked_numbers(submission)
+        attempt = {
+            "transaction_id": submission.transaction_id,
+            "payment_id": payment_id,
+            "connector": connector,
+            "operation": submission.operation.value,
+            "method": submission.method.value,
+            "amount": submission.amount,
+            "currency": submission.currency,
+            "card_number": card_number,
+            "card_type": submission.card_type,
+            "node": self._node,
+            "created_at": self._clock(),
+            "reconciled": False,
+        }
+        payment = {
+            "payment": payment_id,
+            "connector": connector,
+            "transaction_id": submission.transaction_id,
+            "outcome": None,
+            "method": submission.method.value,
+            "card_number": card_number,
+            "card_type": submission.card_type,
+            "account_number": account_number,
+            "account_type": submission.account_type,
+            "token_type": submission.token_type.value if submission.operation is Operation.TOKENIZE else "",
+        }
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(_INSERT_ATTEMPT, attempt)
+            await connection.execute(_COUNT_ATTEMPT, payment)
+
+        await self._database.run(work)
 
     async def record_outcome(self, transaction_id: str, answer: ConnectorAnswer, *, reconciled: bool = False) -> bool:
         """Write down how an attempt ended; return whether something was written.
@@ -259,25 +291,67 @@ class Ledger:
         Raise ``LedgerError`` when the attempt was never journalled.
         """
         condition: ColumnElement[bool] = CHARGE_ATTEMPTS.c.transaction_id == transaction_id
-        if reconciled:
-            unknown = or_(CHARGE_ATTEMPTS.c.outcome.is_(None), CHARGE_ATTEMPTS.c.outcome == Outcome.UNKNOWN)
-            condition = and_(condition, unknown)
-        count = await self._execute(
-            update(CHARGE_ATTEMPTS)
-            .where(condition)
-            .values(
-                outcome=answer.outcome.value,
-                outcome_at=self._clock(),
-                reconciled=reconciled,
-                charge_id=answer.charge_id[:255],
-                token_id=answer.token_id[:255],
-                error_code=redact_text(answer.error_code)[:128],
-                error_message=redact_text(answer.error_message)[:ERROR_TEXT],
-            )
+        count = await self._conclude(
+            transaction_id,
+            and_(condition, _UNKNOWN) if reconciled else condition,
+            {
+                "outcome": answer.outcome.value,
+                "outcome_at": self._clock(),
+                "reconciled": reconciled,
+                "charge_id": answer.charge_id,
+                "token_id": answer.token_id,
+                "error_code": redact_text(answer.error_code),
+                "error_message": redact_text(answer.error_message),
+            },
         )
         if not count and not reconciled:
             raise LedgerError(f"attempt {transaction_id} was never journalled")
         return bool(count)
+
+    async def settle(
+        self, transaction_id: str, *, charged: bool, by: str, note: str, charge_id: str = ""
+    ) -> AttemptRecord:
+        """Write down what an operator found in the gateway's books about an attempt whose outcome nobody knows.
+
+        The payment's result stays what it was reported as; its outcome becomes the truth. Raise ``LedgerError`` when
+        there is no such attempt, or when its outcome is known or may still come.
+        """
+        now = self._clock()
+        outcome = Outcome.SUCCEEDED if charged else Outcome.FAILED
+        values: dict[str, Any] = {"outcome": outcome.value, "outcome_at": now, "reconciled": True}
+        values |= {"settled_by": by, "settled_at": now, "settle_note": redact_text(note)}
+        if charge_id:
+            values["charge_id"] = charge_id
+        condition = and_(
+            CHARGE_ATTEMPTS.c.transaction_id == transaction_id, CHARGE_ATTEMPTS.c.outcome == Outcome.UNKNOWN.value
+        )
+        count = await self._conclude(transaction_id, condition, values)
+        attempt = await self.attempt(transaction_id)
+        if attempt is None:
+            raise LedgerError(f"there is no attempt {transaction_id}; `paytone payments --unknown` lists them")
+        if not count:
+            state = "still open: the engine that made it finds out when it starts" if attempt.outcome is None else ""
+            raise LedgerError(
+                f"attempt {transaction_id} is {state or f'known: {attempt.outcome}'}; nothing was changed"
+            )
+        return attempt
+
+    async def _conclude(self, transaction_id: str, condition: ColumnElement[bool], values: dict[str, Any]) -> int:
+        """Write an outcome to an attempt, and to its payment when it is the last one; return how many attempts."""
+        payment = select(CHARGE_ATTEMPTS.c.payment_id).where(CHARGE_ATTEMPTS.c.transaction_id == transaction_id)
+        its_payment = (
+            update(PAYMENTS)
+            .where(PAYMENTS.c.payment_id == payment.scalar_subquery(), PAYMENTS.c.transaction_id == transaction_id)
+            .values(outcome=values["outcome"])
+        )
+
+        async def work(connection: AsyncConnection) -> int:
+            count = int((await connection.execute(update(CHARGE_ATTEMPTS).where(condition).values(**values))).rowcount)
+            if count:
+                await connection.execute(its_payment)
+            return count
+
+        return await self._database.run(work)
 
     async def open_attempts(self) -> list[AttemptRecord]:
         """Return this node's attempts without an outcome, the oldest first."""
@@ -285,11 +359,13 @@ class Ledger:
 
     async def unknown_attempts(self) -> list[AttemptRecord]:
         """Return this node's attempts of which nobody knows whether they charged, the oldest first."""
-        return await self._attempts(CHARGE_ATTEMPTS.c.outcome == Outcome.UNKNOWN)
+        return await self._attempts(CHARGE_ATTEMPTS.c.outcome == Outcome.UNKNOWN.value)
 
     async def attempt(self, transaction_id: str) -> AttemptRecord | None:
         """Return one attempt; None when it was never journalled."""
-        rows = await self._rows(select(CHARGE_ATTEMPTS).where(CHARGE_ATTEMPTS.c.transaction_id == transaction_id))
+        rows = await self._database.rows(
+            select(CHARGE_ATTEMPTS).where(CHARGE_ATTEMPTS.c.transaction_id == transaction_id)
+        )
         return _attempt_record(rows[0]) if rows else None
 
     async def _attempts(self, condition: ColumnElement[bool]) -> list[AttemptRecord]:
@@ -298,130 +374,31 @@ class Ledger:
             .where(condition, CHARGE_ATTEMPTS.c.node == self._node)
             .order_by(CHARGE_ATTEMPTS.c.id)
         )
-        return [_attempt_record(row) for row in await self._rows(statement)]
-
-    # -- outbox --------------------------------------------------------------------------------------------------
-
-    async def enqueue_webhook(
-        self,
-        session: str,
-        url: str,
-        body: bytes,
-        *,
-        content_type: str = "application/json",
-        key_env: str = "",
-        allow_insecure: bool = False,
-    ) -> int:
-        """Put a webhook at the end of its session's queue; return its id."""
-        now = self._clock()
-        statement = (
-            insert(OUTBOX)
-            .values(
-                session=session,
-                url=url,
-                body=body,
-                content_type=content_type,
-                key_env=key_env,
-                allow_insecure=allow_insecure,
-                attempts=0,
-                created_at=now,
-                next_at=now,
-            )
-            .returning(OUTBOX.c.id)
-        )
-
-        async def work(connection: AsyncConnection) -> int:
-            return int((await connection.execute(statement)).scalar_one())
-
-        return await self._database.run(work)
-
-    async def due_webhooks(self, now: datetime, limit: int) -> list[WebhookRecord]:
-        """Return what is to be delivered now, at most one per session: its oldest that is not settled."""
-        heads = _heads()
-        statement = (
-            select(OUTBOX)
-            .join(heads, heads.c.id == OUTBOX.c.id)
-            .where(OUTBOX.c.next_at <= now)
-            .order_by(OUTBOX.c.id)
-            .limit(limit)
-        )
-        return [
-            WebhookRecord(
-                id=row.id,
-                session=row.session,
-                url=row.url,
-                content_type=row.content_type,
-                body=row.body,
-                key_env=row.key_env,
-                allow_insecure=row.allow_insecure,
-                attempts=row.attempts,
-            )
-            for row in await self._rows(statement)
-        ]
-
-    async def next_webhook_at(self, now: datetime) -> datetime | None:
-        """Return when the next delivery after ``now`` is due; None when nothing waits for a time to come."""
-        heads = _heads()
-        rows = await self._rows(
-            select(OUTBOX.c.next_at)
-            .join(heads, heads.c.id == OUTBOX.c.id)
-            .where(OUTBOX.c.next_at > now)
-            .order_by(OUTBOX.c.next_at)
-            .limit(1)
-        )
-        return rows[0].next_at if rows else None
-
-    async def webhook_delivered(self, webhook_id: int) -> None:
-        """Settle a webhook that was taken."""
-        await self._execute(
-            update(OUTBOX)
-            .where(OUTBOX.c.id == webhook_id)
-            .values(delivered_at=self._clock(), attempts=OUTBOX.c.attempts + 1, last_error=None)
-        )
-
-    async def webhook_failed(self, webhook_id: int, reason: str, *, retry_at: datetime | None) -> None:
-        """Put a webhook off to ``retry_at``; None gives it up, and the session's next one becomes due."""
-        values: dict[str, Any] = {"attempts": OUTBOX.c.attempts + 1, "last_error": redact_text(reason)[:255]}
-        values |= {"dead_at": self._clock()} if retry_at is None else {"next_at": retry_at}
-        await self._execute(update(OUTBOX).where(OUTBOX.c.id == webhook_id).values(**values))
-
-    async def purge_webhooks(self, before: datetime) -> int:
-        """Delete webhooks settled before the given time; return how many."""
-        settled = or_(OUTBOX.c.delivered_at < before, OUTBOX.c.dead_at < before)
-        return await self._execute(delete(OUTBOX).where(settled))
-
-    # -- plumbing ------------------------------------------------------------------------------------------------
-
-    async def _execute(self, statement: Any) -> int:
-        async def work(connection: AsyncConnection) -> int:
-            return int((await connection.execute(statement)).rowcount)
-
-        return await self._database.run(work)
-
-    async def _rows(self, statement: Select[Any]) -> list[Row[Any]]:
-        def work(connection: AsyncConnection) -> Awaitable[list[Row[Any]]]:
-            return _fetch(connection, statement)
-
-        return await self._database.run(work, read_only=True)
+        return [_attempt_record(row) for row in await self._database.rows(statement)]
 
 
-async def _fetch(connection: AsyncConnection, statement: Select[Any]) -> list[Row[Any]]:
-    return list((await connection.execute(statement)).all())
-
-
-def _heads() -> Any:
-    """Return the subquery of each session's oldest webhook that is neither delivered nor given up."""
+def _masked_numbers(submission: Submission) -> tuple[str, str]:
+    """Return card and account number as they may be kept."""
+    card, account = submission.card_number, submission.account_number
     return (
-        select(func.min(OUTBOX.c.id).label("id"))
-        .where(OUTBOX.c.delivered_at.is_(None), OUTBOX.c.dead_at.is_(None))
-        .group_by(OUTBOX.c.session)
-        .subquery()
+        "" if card is None else mask_card(card.last_four(), len(card)),
+        "" if account is None else mask_account(account.view()),
     )
 
 
-def _masked(submission: Submission) -> str:
-    secret = submission.card_number
-    return "" if secret is None else mask_card(secret.last_four(), len(secret))
+def _only_last(text: str, shown: int) -> str:
+    """Return a number that should be masked already with no digit left before its last ``shown`` characters."""
+    hidden = max(0, len(text) - shown)
+    return "".join("*" if char.isdigit() else char for char in text[:hidden]) + text[hidden:]
+
+
+def _storable_number(value: Any) -> Any:
+    """Return a figure that both databases keep alike: no NaN, no infinity, no integer beyond 32 bits."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return max(-_MOST, min(_MOST, value))
+    return value
 
 
 def _attempt_record(row: Row[Any]) -> AttemptRecord:

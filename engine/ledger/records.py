@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
+from engine.net.web_client import WebRequest
 from engine.pay.submission import Outcome
 
-__all__ = ("AttemptRecord", "CallMedia", "WebhookRecord")
+__all__ = ("AttemptRecord", "CallMedia", "WebhookPolicy", "WebhookRecord")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,15 @@ class AttemptRecord:
         }
 
 
+class WebhookPolicy(StrEnum):
+    """How long a webhook is repeated."""
+
+    STATUS = "status"
+    "On the way: twice at most (`dialects.md` D-27)."
+    RESULT = "result"
+    "How it ended: until its time is over."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookRecord:
     """One webhook that waits to be delivered."""
@@ -76,11 +87,12 @@ class WebhookRecord:
     id: int
     session: str
     "Webhooks of one session are delivered in the order of their ids."
-    url: str
-    content_type: str
-    body: bytes
-    key_env: str
-    "Name of the environment variable with the signing key; empty: not signed."
-    allow_insecure: bool
+    receiver: str
+    "Scheme, host and port."
+    request: WebRequest
+    policy: WebhookPolicy
     attempts: int
     "Deliveries tried so far."
+    created_at: datetime
+    give_up_at: datetime | None
+    "When it is repeated no more; None in records of before there was a limit."

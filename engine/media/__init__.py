@@ -1,4 +1,4 @@
-"""The media plane: RTP ports, clock threads, legs, players, digits."""
+"""The media plane: RTP ports, clock threads, legs, rooms, players, digits."""
 
 from engine.media.digits import DigitMerger
 from engine.media.events import (
@@ -14,6 +14,7 @@ from engine.media.events import (
 )
 from engine.media.leg import KeyMode, Leg
 from engine.media.plane import ManualPlane, MediaPlane
+from engine.media.room import Room
 from engine.media.statistics import LegStatistics, PlaneStatistics
 
 __all__ = (
@@ -33,4 +34,5 @@ __all__ = (
     "PlaneStatistics",
     "PlayFinished",
     "PlayPosition",
+    "Room",
 )

@@ -3,6 +3,8 @@ from libc.stdint cimport int16_t, int32_t, int64_t
 from engine.media._leg cimport LegState, TickContext
 
 
+cdef void bridge_prepare_noise(LegState* leg) noexcept nogil
+cdef void bridge_add_noise(LegState* leg, int16_t* samples) noexcept nogil
 cdef void bridge_link(LegState* leg, LegState* other) noexcept nogil
 cdef void bridge_unlink(LegState* leg) noexcept nogil
 cdef void bridge_offer(LegState* leg, const int16_t* frame, int32_t made_up) noexcept nogil

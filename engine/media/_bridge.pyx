@@ -27,7 +27,8 @@ cdef enum:
     MARK_AFTER = 2400
 
 
-cdef void _prepare_noise(LegState* leg) noexcept nogil:
+cdef void bridge_prepare_noise(LegState* leg) noexcept nogil:
+    """Make ready what is heard in place of others: dead silence sounds like a call that is over."""
     cdef uint8_t level = NOISE_DBOV
     comfort_noise_init(&leg.noise, leg.ssrc)
     comfort_noise_update(&leg.noise, &level, 1)
@@ -39,8 +40,8 @@ cdef void bridge_link(LegState* leg, LegState* other) noexcept nogil:
     bridge_unlink(other)
     leg.other = other
     other.other = leg
-    _prepare_noise(leg)
-    _prepare_noise(other)
+    bridge_prepare_noise(leg)
+    bridge_prepare_noise(other)
 
 
 cdef void bridge_unlink(LegState* leg) noexcept nogil:
@@ -90,23 +91,32 @@ cdef void _add(int16_t* samples, const int16_t* more) noexcept nogil:
         samples[i] = <int16_t>min(max(sum_, -32768), 32767)
 
 
+cdef void bridge_add_noise(LegState* leg, int16_t* samples) noexcept nogil:
+    """Add the noise of an open line to TICK_SAMPLES."""
+    cdef int16_t noise[TICK_SAMPLES]
+    comfort_noise_generate(&leg.noise, noise, TICK_SAMPLES)
+    _add(samples, noise)
+
+
 cdef void bridge_mix(LegState* leg, int16_t* samples) noexcept nogil:
     """Add what the other leg, if there is one, has to say to TICK_SAMPLES."""
     cdef LegState* other = leg.other
-    cdef int16_t noise[TICK_SAMPLES]
     if other == NULL:
         return
-    if other.muted:
-        # Dead silence sounds like a call that is over.
-        comfort_noise_generate(&leg.noise, noise, TICK_SAMPLES)
-        _add(samples, noise)
+    if other.muted or leg.earmuffed:
+        bridge_add_noise(leg, samples)
     elif other.has_heard:
         _add(samples, other.heard)
 
 
+cdef bint _keeps_keys(const LegState* leg) noexcept nogil:
+    """Tell whether a key that is pressed now stays here: what is not to be heard goes across in no other form."""
+    return leg.masks or leg.muted or (leg.other != NULL and leg.other.earmuffed)
+
+
 cdef void bridge_key(LegState* leg, int64_t start) noexcept nogil:
     """A key was pressed that began at `start` of the mask's time: what is still in the line of it stays there."""
-    leg.hides_key = leg.masks or leg.muted
+    leg.hides_key = _keeps_keys(leg)
     if not leg.is_masked:
         return
     leg.mask_key = max(start - MARK_BEFORE, <int64_t>0)
@@ -121,7 +131,7 @@ cdef void bridge_key_end(LegState* leg, int32_t source, int32_t code, int64_t du
         mask_mark(&leg.mask, leg.mask_key, leg.mask.position + after)
         leg.mask_key = -1
     # An application that has its last digit may take the mask off while the key is still held.
-    if leg.hides_key or leg.masks or leg.muted or not leg.relays_keys or other == NULL or source != SOURCE_TELEPHONE_EVENT:
+    if leg.hides_key or _keeps_keys(leg) or not leg.relays_keys or other == NULL or source != SOURCE_TELEPHONE_EVENT:
         return
     keys_push(
         other,

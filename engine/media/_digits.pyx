@@ -21,12 +21,11 @@ cdef void leg_digit(
     cdef MediaEvent event
     memset(&event, 0, sizeof(event))
     event.kind = EVENT_DIGIT
-    event.leg_id = leg.id
     event.code = code
     event.source = source
     event.at_ns = at_ns
     event.level_dbm0 = level_dbm0
-    emit(context, &event)
+    emit(context, leg, &event)
     event.code = 0
     bridge_key(leg, start)
     if leg.playlist != NULL and leg.playlist.interruptible:
@@ -40,11 +39,10 @@ cdef void leg_digit_end(
     cdef MediaEvent event
     memset(&event, 0, sizeof(event))
     event.kind = EVENT_DIGIT_END
-    event.leg_id = leg.id
     event.code = code
     event.source = source
     event.at_ns = at_ns
     event.duration_ms = <int32_t>min(duration_ms, <int64_t>0x7FFFFFFF)
-    emit(context, &event)
+    emit(context, leg, &event)
     event.code = 0
     bridge_key_end(leg, source, code, duration_ms)

@@ -17,6 +17,13 @@ class LegCore:
     def counters(self) -> dict[str, Any]: ...
 
 @final
+class RoomCore:
+    def __new__(cls) -> RoomCore: ...
+    @property
+    def released(self) -> bool: ...
+    def give_back(self) -> None: ...
+
+@final
 class PlaylistCore:
     def __new__(
         cls,

@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from engine.media._leg cimport N_DROPS, TAP_FRAMES, TICK_SAMPLES, ClipRef, LegState, Playlist
-from engine.media._ring cimport ring_free, ring_init, ring_pop
+from engine.media._leg cimport N_DROPS, TAP_FRAMES, TICK_SAMPLES, ClipRef, LegState, Playlist, RoomState
+from engine.media._ring cimport load_acquire, ring_free, ring_init, ring_pop
 from engine.rtp._burst cimport BurstSummary, burst_summary
 from engine.rtp._codec cimport codec_wipe
 
@@ -158,3 +158,29 @@ cdef class PlaylistCore:
 
     def __dealloc__(self):
         free(self.list.clips)
+
+
+@cython.final
+cdef class RoomCore:
+    """A room's memory. Freed when Python lets go of it, which it may only after the thread did."""
+
+    def __cinit__(self):
+        self.state = <RoomState*>calloc(1, sizeof(RoomState))
+        if self.state == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.state == NULL or not self.released:
+            return
+        # What was said in it.
+        memset(self.state, 0, sizeof(RoomState))
+        free(self.state)
+
+    @property
+    def released(self):
+        """Whether no clock thread knows the room (any more)."""
+        return not self.used or load_acquire(&self.state.released) != 0
+
+    def give_back(self):
+        """Take the room back from a thread that has ended."""
+        self.used = False

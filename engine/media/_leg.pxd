@@ -25,6 +25,7 @@ cdef enum:
     TICK_NS = 20000000
     SAMPLE_NS = 125000          # 8 kHz
     MAX_KEYS = 64
+    ROOM_LEGS = 16              # in one room
     FIFO_SAMPLES = 640          # a tick and a packet of 60 ms
     TAP_FRAMES = 512            # 10 s of received audio
     GAIN_ONE = 16384            # gains are 1/16384
@@ -82,6 +83,7 @@ cdef struct MediaEvent:
     int32_t code
     int32_t source
     int32_t duration_ms
+    int32_t moves               # how often the leg had changed its clock: by it events of two clocks are put in order
     int64_t leg_id
     int64_t at_ns
     int64_t token
@@ -159,6 +161,9 @@ cdef struct LegCounters:
     int32_t delay               # samples in the jitter buffer
 
 
+cdef struct RoomState
+
+
 cdef struct LegState:
     # Each tick reads and writes these: they lie together, and are fetched while the leg before is at work.
     LegState* next
@@ -194,6 +199,9 @@ cdef struct LegState:
     SrtpState* srtp             # NULL: plain RTP
     RecorderTap* recorder       # NULL: not recorded
     LegState* other             # the leg that this one is bridged with
+    RoomState* room             # or the room that it is in
+    uint64_t moves              # clocks that let go of it: written as the last touch of one, and read by the next
+    int64_t ticked_ns
     int64_t heard_ns
     int64_t latched_heard_ns
     int64_t source_heard_ns
@@ -228,6 +236,9 @@ cdef struct LegState:
     bint is_listened_to
     PlayoutState playout
     bint muted                  # the other leg hears nothing of this one
+    bint room_muted             # ... and the others of its room
+    bint earmuffed              # this one hears nothing of the others
+    bint in_sum                 # what its room hears in this tick has a part of it
     bint relays_keys            # telephone-events go to the other leg while the mask is off
     bint masks                  # the mask takes keys out
     bint hides_key              # the key that is pressed began under the mask: it stays there
@@ -235,7 +246,7 @@ cdef struct LegState:
     int64_t mask_key            # where the key began that is marked and has not ended, or -1
     MaskState mask
     int16_t[TICK_SAMPLES] heard # this tick's frame, as the other hears it
-    ComfortNoiseState noise     # what this leg hears while the other is muted
+    ComfortNoiseState noise     # what this leg hears in place of the others
 
     # Speaking.
     uint8_t[2 * FIFO_SAMPLES] fifo  # bytes of G.711, or int16 for the other codecs
@@ -255,6 +266,15 @@ cdef struct LegState:
     int64_t round_trip_ns       # of the last report that told, or -1
 
 
+cdef struct RoomState:          # legs of one clock and one phase that hear each other
+    LegState* legs[ROOM_LEGS]
+    int32_t n_legs
+    int32_t n_open              # that are not muted
+    int32_t n_heard             # that say something in this tick
+    int32_t[TICK_SAMPLES] sum
+    uint64_t released           # the clock knows it no more
+
+
 cdef struct TickContext:
     Ring* events
     bint woke                   # something was put into `events`
@@ -266,9 +286,11 @@ cdef struct TickContext:
     Batch batch
 
 
-cdef inline bint emit(TickContext* context, const MediaEvent* event) noexcept nogil:
-    """Tell Python; what finds no room is counted by the ring."""
+cdef inline bint emit(TickContext* context, const LegState* leg, MediaEvent* event) noexcept nogil:
+    """Tell Python something of a leg; what finds no room is counted by the ring."""
     context.woke = True
+    event.leg_id = leg.id
+    event.moves = <int32_t>leg.moves
     return ring_push(context.events, event)
 
 

@@ -101,7 +101,7 @@ cdef void _frame(
 
 cdef void _listen(LegState* leg) noexcept nogil:
     """See whether anybody hears this leg from this tick on; who begins hears nothing of before."""
-    cdef bint listened_to = leg.other != NULL or leg.is_masked or leg.recorder != NULL
+    cdef bint listened_to = leg.other != NULL or leg.room != NULL or leg.is_masked or leg.recorder != NULL
     if listened_to and not leg.is_listened_to:
         playout_restart(&leg.playout)
     leg.is_listened_to = listened_to
@@ -144,10 +144,9 @@ cdef void leg_hear(LegState* leg, TickContext* context, int64_t now_ns) noexcept
         leg.silence_reported = True
         memset(&event, 0, sizeof(event))
         event.kind = EVENT_SILENT
-        event.leg_id = leg.id
         event.at_ns = now_ns
         event.duration_ms = <int32_t>min((now_ns - leg.heard_ns) // NS_PER_MS, <int64_t>0x7FFFFFFF)
-        emit(context, &event)
+        emit(context, leg, &event)
 
 
 cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* config, int64_t now_ns) noexcept nogil:
@@ -185,6 +184,5 @@ cdef void leg_configure(LegState* leg, TickContext* context, const LegConfig* co
     leg.configured = True
     memset(&event, 0, sizeof(event))
     event.kind = EVENT_CONFIGURED
-    event.leg_id = leg.id
     event.playlist = config.serial
-    emit(context, &event)
+    emit(context, leg, &event)

@@ -6,6 +6,12 @@ argument. Exactly one of both may be in use.
 
 Who owns what: Python allocates legs and playlists and hands them over by a command; the thread hands a playlist back
 with its PLAYED event, and a leg with its CLOSED event; Python frees them then. A tick allocates and frees nothing.
+
+A leg changes its clock by two commands (``hand_over``): LEAVE to the one that has it, ARRIVE to the one that gets it. The
+old clock parts the leg from all others, takes it off its list and counts ``LegState.moves`` up, with release: its last
+touch. The new one obeys nothing from its ARRIVE on before it reads that count, with acquire; its legs tick on meanwhile.
+Nothing is copied: jitter buffer, SRTP, detector and playlist stay where they lie. What the leg said before is in the old
+clock's ring of events, and ``moves`` in each event puts it before what it says later.
 """
 
 cimport cython
@@ -14,7 +20,7 @@ from libc.string cimport memcpy, memset
 
 from dsp._dtmf cimport DtmfParams
 from engine.media._bridge cimport bridge_link, bridge_mask, bridge_unlink
-from engine.media._handles cimport LegCore, PlaylistCore
+from engine.media._handles cimport LegCore, PlaylistCore, RoomCore
 from engine.media._keys cimport keys_push
 from engine.media._leg cimport (
     CARRIES_EVENT,
@@ -23,6 +29,8 @@ from engine.media._leg cimport (
     LegState,
     MediaEvent,
     Playlist,
+    RoomState,
+    TICK_NS,
     TickContext,
     leg_configure,
     leg_hear,
@@ -30,8 +38,19 @@ from engine.media._leg cimport (
 from engine.media._player cimport player_end, player_seek
 from engine.media._recorder cimport RecorderTap, RecordingCore, recorder_pin, recorder_unpin
 from engine.media._report cimport leg_report
-from engine.media._ring cimport Ring, load_acquire, ring_free, ring_has_room, ring_init, ring_pop, ring_push, store_release
-from engine.media._schedule cimport N_PHASES, Schedule, schedule_begin, schedule_next, schedule_start
+from engine.media._ring cimport (
+    Ring,
+    load_acquire,
+    ring_free,
+    ring_has_room,
+    ring_head,
+    ring_init,
+    ring_pop,
+    ring_push,
+    store_release,
+)
+from engine.media._room cimport room_close, room_join, room_part, room_sum
+from engine.media._schedule cimport N_PHASES, PHASE_NS, Schedule, schedule_begin, schedule_next, schedule_start
 from engine.media._speak cimport leg_speak
 from engine.rtp._codec cimport codec_timestamp_divisor
 from engine.rtp._opus cimport OpusPair
@@ -60,6 +79,13 @@ cdef enum:  # kinds of command
     COMMAND_MASK = 12
     COMMAND_MUTE = 13
     COMMAND_RECORD = 14
+    COMMAND_LEAVE = 15
+    COMMAND_ARRIVE = 16
+    COMMAND_JOIN = 17
+    COMMAND_PART = 18
+    COMMAND_ROOM_MUTE = 19
+    COMMAND_ROOM_CLOSE = 20
+    COMMAND_EARMUFF = 21
 
 
 cdef struct Command:
@@ -76,6 +102,7 @@ cdef struct Command:
     double level_dbm0
     LegState* leg
     LegState* other
+    RoomState* room
     Playlist* playlist
     RecorderTap* recorder
     LegConfig config
@@ -225,7 +252,7 @@ cdef class ClockThread:
         return bool(ring_push(&self.commands, &command))
 
     def bridge(self, LegCore leg not None, LegCore other not None, *, bint relay_keys):
-        """Let two legs of this thread hear each other."""
+        """Let two legs of this thread hear each other; each leaves the room that it is in."""
         cdef Command command = _command(COMMAND_BRIDGE, leg.state)
         command.other = other.state
         command.flag = relay_keys
@@ -234,6 +261,52 @@ cdef class ClockThread:
     def unbridge(self, LegCore leg not None):
         """Part a leg from the one it is bridged with."""
         cdef Command command = _command(COMMAND_UNBRIDGE, leg.state)
+        return bool(ring_push(&self.commands, &command))
+
+    def hand_over(self, LegCore leg not None, ClockThread to not None, LegCore beside, RoomCore room):
+        """Give a leg to another clock, into the phase of a leg or of a room there; it is alone from then on.
+
+        Commands before this one are this thread's, those after it the other one's. One more command is then sure to
+        be taken there. False when either ring is full: the leg stays.
+        """
+        cdef Command leave = _command(COMMAND_LEAVE, leg.state)
+        cdef Command arrive = _command(COMMAND_ARRIVE, leg.state)
+        if to is self or not ring_has_room(&self.commands) or not ring_has_room(&to.commands, 2):
+            return False
+        leg.moves += 1
+        arrive.position = leg.moves
+        arrive.other = beside.state if beside is not None else NULL
+        arrive.room = room.state if room is not None else NULL
+        ring_push(&self.commands, &leave)
+        ring_push(&to.commands, &arrive)
+        return True
+
+    def join(self, RoomCore room not None, LegCore leg not None, bint muted):
+        """Let a leg of this thread and those of a room hear each other; it is parted from whom it heard before."""
+        cdef Command command = _command(COMMAND_JOIN, leg.state)
+        cdef bint pushed
+        command.room = room.state
+        command.flag = muted
+        pushed = ring_push(&self.commands, &command)
+        if pushed:
+            room.used = True
+        return bool(pushed)
+
+    def part(self, LegCore leg not None):
+        """Take a leg out of the room that it is in."""
+        cdef Command command = _command(COMMAND_PART, leg.state)
+        return bool(ring_push(&self.commands, &command))
+
+    def mute_in_room(self, LegCore leg not None, bint muted):
+        """Let the others of the room hear nothing of a leg, or all again."""
+        cdef Command command = _command(COMMAND_ROOM_MUTE, leg.state)
+        command.flag = muted
+        return bool(ring_push(&self.commands, &command))
+
+    def close_room(self, RoomCore room not None):
+        """Take all legs out of a room, and let go of it."""
+        cdef Command command = _command(COMMAND_ROOM_CLOSE, NULL)
+        command.room = room.state
         return bool(ring_push(&self.commands, &command))
 
     def mask(self, LegCore leg not None, *, bint on_the_way, bint masks, bint holds, double fill_dbm0):
@@ -249,6 +322,12 @@ cdef class ClockThread:
         """Let others hear nothing of a leg, or all again."""
         cdef Command command = _command(COMMAND_MUTE, leg.state)
         command.flag = muted
+        return bool(ring_push(&self.commands, &command))
+
+    def earmuff(self, LegCore leg not None, bint on):
+        """Let a leg hear nothing of others, or all again."""
+        cdef Command command = _command(COMMAND_EARMUFF, leg.state)
+        command.flag = on
         return bool(ring_push(&self.commands, &command))
 
     def record(self, LegCore leg not None, RecordingCore recording):
@@ -278,7 +357,7 @@ cdef class ClockThread:
 
     def drain(self):
         """Return the events so far: ``(kind, leg_id, code, source, at_ns, duration_ms, level_dbm0, token, playlist,
-        completed, by_digit)``."""
+        completed, by_digit, moves)``."""
         cdef MediaEvent event
         drained = []
         while ring_pop(&self.events, &event):
@@ -295,6 +374,7 @@ cdef class ClockThread:
                     event.playlist,
                     bool(event.completed),
                     bool(event.by_digit),
+                    event.moves,
                 )
             )
         memset(&event, 0, sizeof(MediaEvent))
@@ -337,9 +417,20 @@ cdef class ClockThread:
         if self.running:
             raise RuntimeError("the clock runs already")
         with nogil:
-            self._obey(now_ns)
+            self._obey(0, now_ns)
             for phase in range(N_PHASES):
                 self._phase(phase, now_ns)
+            self._wake()
+
+    def turn(self, int phase, int64_t now_ns):
+        """Obey, and tick the legs of one phase at `now_ns`, as the thread does each 5 ms; for tests."""
+        if self.running:
+            raise RuntimeError("the clock runs already")
+        if not 0 <= phase < N_PHASES:
+            raise ValueError("a phase is 0 to 3")
+        with nogil:
+            self._obey(phase, now_ns)
+            self._phase(phase, now_ns)
             self._wake()
 
     # The thread's side.
@@ -353,7 +444,7 @@ cdef class ClockThread:
             now = monotonic_ns()
             phase = schedule_begin(&self.schedule, now)
             self.context.skipped = self.schedule.skipped_cycles
-            self._obey(now)
+            self._obey(phase, now)
             self._phase(phase, now)
             self._wake()
 
@@ -378,21 +469,44 @@ cdef class ClockThread:
             elif leg.cycle != self.context.cycle:
                 # First hear, then speak: a key stops a prompt before another packet of it is sent, and of two that
                 # hear each other both hear this tick.
-                self._hear(leg, now_ns)
-                if leg.other != NULL:
-                    self._hear(leg.other, now_ns)
-                    leg_speak(leg.other, &self.context, now_ns)
-                leg_speak(leg, &self.context, now_ns)
+                if leg.room != NULL:
+                    self._room(leg.room, now_ns)
+                else:
+                    self._hear(leg, now_ns)
+                    if leg.other != NULL:
+                        self._hear(leg.other, now_ns)
+                        leg_speak(leg.other, &self.context, now_ns)
+                    leg_speak(leg, &self.context, now_ns)
             leg = following
+
+    cdef void _room(self, RoomState* room, int64_t now_ns) noexcept nogil:
+        cdef int i
+        for i in range(room.n_legs):
+            self._hear(room.legs[i], now_ns)
+        room_sum(room)
+        for i in range(room.n_legs):
+            leg_speak(room.legs[i], &self.context, now_ns)
 
     cdef inline void _hear(self, LegState* leg, int64_t now_ns) noexcept nogil:
         leg.cycle = self.context.cycle
+        leg.ticked_ns = now_ns
         leg_hear(leg, &self.context, now_ns)
         leg.ticks += 1
 
-    cdef void _obey(self, int64_t now_ns) noexcept nogil:
+    cdef bint _next(self, Command* command) noexcept nogil:
+        """Take the next command, but for a leg that its old clock has not let go of: that comes first."""
+        cdef const Command* head = <const Command*>ring_head(&self.commands)
+        if head == NULL:
+            return False
+        # Never in a circle: the LEAVE that is waited for was given before this ARRIVE, and whatever its clock may
+        # wait for was given before that.
+        if head.kind == COMMAND_ARRIVE and load_acquire(&head.leg.moves) < <uint64_t>head.position:
+            return False
+        return ring_pop(&self.commands, command)
+
+    cdef void _obey(self, int phase, int64_t now_ns) noexcept nogil:
         cdef Command command
-        while ring_pop(&self.commands, &command):
+        while self._next(&command):
             if command.kind == COMMAND_ADD:
                 self._add(command.leg, now_ns)
             elif command.kind == COMMAND_REMOVE:
@@ -416,6 +530,20 @@ cdef class ClockThread:
                 self._record(command.leg, command.recorder)
             elif command.kind == COMMAND_MUTE:
                 command.leg.muted = command.flag
+            elif command.kind == COMMAND_EARMUFF:
+                command.leg.earmuffed = command.flag
+            elif command.kind == COMMAND_LEAVE:
+                self._leave(command.leg)
+            elif command.kind == COMMAND_ARRIVE:
+                self._arrive(&command, phase, now_ns)
+            elif command.kind == COMMAND_JOIN:
+                self._join(command.room, command.leg, command.flag)
+            elif command.kind == COMMAND_PART:
+                room_part(command.leg)
+            elif command.kind == COMMAND_ROOM_MUTE:
+                command.leg.room_muted = command.flag
+            elif command.kind == COMMAND_ROOM_CLOSE:
+                room_close(command.room)
             elif command.leg.playlist != NULL:
                 self._move_playlist(command.leg.playlist, &command)
         memset(&command, 0, sizeof(Command))
@@ -432,13 +560,59 @@ cdef class ClockThread:
         """Link two legs; they tick in one phase from then on, so that no frame waits for the other leg's turn."""
         if leg.closing or other.closing:
             return
-        if other.phase != leg.phase:
-            self._unlink(other)
-            other.phase = leg.phase
-            self._link(other)
+        room_part(leg)
+        room_part(other)
+        self._to_phase(other, leg.phase)
         bridge_link(leg, other)
         leg.relays_keys = relay_keys
         other.relays_keys = relay_keys
+
+    cdef void _join(self, RoomState* room, LegState* leg, bint muted) noexcept nogil:
+        """Put a leg into a room, and into the phase in which its legs tick."""
+        if leg.closing:
+            return
+        bridge_unlink(leg)
+        room_part(leg)
+        if room.n_legs > 0:
+            self._to_phase(leg, room.legs[0].phase)
+        room_join(room, leg, muted)
+
+    cdef void _to_phase(self, LegState* leg, int32_t phase) noexcept nogil:
+        if leg.phase != phase:
+            self._unlink(leg)
+            leg.phase = phase
+            self._link(leg)
+
+    cdef void _leave(self, LegState* leg) noexcept nogil:
+        """Let go of a leg that another clock waits for: all of it is that one's with the last line."""
+        room_part(leg)
+        bridge_unlink(leg)
+        self._unlink(leg)
+        store_release(&leg.moves, leg.moves + 1)
+
+    cdef void _arrive(self, const Command* command, int phase, int64_t now_ns) noexcept nogil:
+        """Take a leg that another clock let go of; it goes on as it was.
+
+        Its turns come at other times here. Where the next one would come half a cycle late or later, it has one now;
+        turns that it missed beyond that, because a clock stood still, are given up as a clock gives them up.
+        """
+        cdef LegState* leg = command.leg
+        cdef int64_t next_ns
+        cdef int64_t missed
+        if command.other != NULL:
+            leg.phase = command.other.phase
+        elif command.room != NULL and command.room.n_legs > 0:
+            leg.phase = command.room.legs[0].phase
+        leg.cycle = 0
+        leg.skipped = self.context.skipped
+        self._link(leg)
+        next_ns = now_ns + ((leg.phase - phase + N_PHASES) % N_PHASES) * <int64_t>PHASE_NS
+        missed = (next_ns - leg.ticked_ns - TICK_NS // 2) // TICK_NS
+        if leg.ticked_ns == 0 or missed <= 0:
+            return
+        leg.skipped -= <uint64_t>(missed - 1)
+        self._hear(leg, now_ns)
+        leg_speak(leg, &self.context, now_ns)
 
     cdef void _record(self, LegState* leg, RecorderTap* recorder) noexcept nogil:
         if leg.closing and recorder != NULL:
@@ -475,6 +649,7 @@ cdef class ClockThread:
     cdef void _remove(self, LegState* leg, int64_t now_ns) noexcept nogil:
         leg_report(leg, &self.context, now_ns, True)
         player_end(leg, &self.context, False, False)
+        room_part(leg)
         bridge_unlink(leg)
         self._record(leg, NULL)
         leg.closing = True
@@ -490,5 +665,6 @@ cdef class ClockThread:
         memset(&event, 0, sizeof(event))
         event.kind = EVENT_CLOSED
         event.leg_id = leg.id
+        event.moves = <int32_t>leg.moves
         event.at_ns = now_ns
         ring_push(&self.events, &event)

@@ -31,7 +31,6 @@ cdef void _tell(LegState* leg, TickContext* context, int32_t kind, bint complete
     cdef MediaEvent event
     memset(&event, 0, sizeof(event))
     event.kind = kind
-    event.leg_id = leg.id
     event.token = leg.playlist.token
     event.playlist = leg.playlist.serial
     event.duration_ms = <int32_t>min(leg.playlist.position // SAMPLES_PER_MS, <int64_t>0x7FFFFFFF)
@@ -39,7 +38,7 @@ cdef void _tell(LegState* leg, TickContext* context, int32_t kind, bint complete
     event.by_digit = by_digit
     if kind == EVENT_PLAYED:
         leg.playlist = NULL
-    emit(context, &event)
+    emit(context, leg, &event)
 
 
 cdef void player_end(LegState* leg, TickContext* context, bint completed, bint by_digit) noexcept nogil:

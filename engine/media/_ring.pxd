@@ -26,9 +26,10 @@ cdef struct Ring:
 cdef bint ring_init(Ring* ring, uint32_t slots, uint32_t slot_size) noexcept nogil
 cdef void ring_free(Ring* ring) noexcept nogil
 cdef bint ring_push(Ring* ring, const void* slot) noexcept nogil
+cdef const void* ring_head(const Ring* ring) noexcept nogil
 cdef bint ring_pop(Ring* ring, void* slot) noexcept nogil
 
 
-cdef inline bint ring_has_room(const Ring* ring) noexcept nogil:
-    """Tell the producer whether its next push will be taken."""
-    return ring.written - load_acquire(&ring.read) < ring.slots
+cdef inline bint ring_has_room(const Ring* ring, uint32_t slots = 1) noexcept nogil:
+    """Tell the producer whether its next pushes will be taken."""
+    return ring.written - load_acquire(&ring.read) + slots <= ring.slots

@@ -38,6 +38,13 @@ cdef bint ring_push(Ring* ring, const void* slot) noexcept nogil:
     return True
 
 
+cdef const void* ring_head(const Ring* ring) noexcept nogil:
+    """Return the oldest slot as it lies there (the consumer only), or NULL when the ring is empty."""
+    if ring.read == load_acquire(&ring.written):
+        return NULL
+    return ring.memory + (ring.read & (ring.slots - 1)) * ring.slot_size
+
+
 cdef bint ring_pop(Ring* ring, void* slot) noexcept nogil:
     """Copy one slot out and wipe it (the consumer only); returns False when the ring is empty."""
     cdef uint64_t read = ring.read

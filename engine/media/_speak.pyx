@@ -27,6 +27,7 @@ from engine.media._leg cimport (
 from engine.media._player cimport player_fill, scale
 from engine.media._recorder cimport recorder_push, recorder_skip
 from engine.media._report cimport leg_report
+from engine.media._room cimport room_mix
 from engine.media._transmit cimport MAX_PAYLOAD, transmit_rtp
 from engine.rtp._codec cimport codec_encode
 
@@ -61,7 +62,9 @@ cdef bint _make_frame(
     cdef int32_t codec = leg.config.codec
     cdef bint has_played = leg.playlist != NULL
     cdef int32_t gain = leg.playlist.gain if has_played else GAIN_ONE
-    cdef bint linear = not _is_g711(codec) or gain != GAIN_ONE or leg.other != NULL or with_keys
+    cdef bint linear = (
+        not _is_g711(codec) or gain != GAIN_ONE or leg.other != NULL or leg.room != NULL or with_keys
+    )
     if has_played:
         # It may end in this call: `leg.playlist` is not to be read after it.
         player_fill(leg, context, codec == CARRIES_PCMA, out)
@@ -76,6 +79,8 @@ cdef bint _make_frame(
     else:
         memset(samples, 0, TICK_SAMPLES * sizeof(int16_t))
     bridge_mix(leg, samples)
+    if leg.room != NULL:
+        room_mix(leg, samples)
     if with_keys:
         keys_mix(leg, samples)
     return True

@@ -86,6 +86,5 @@ cdef void take_socket_errors(LegState* leg, TickContext* context, int fd, int64_
     leg.unreachable_reported = True
     memset(&event, 0, sizeof(event))
     event.kind = EVENT_UNREACHABLE
-    event.leg_id = leg.id
     event.at_ns = now_ns
-    emit(context, &event)
+    emit(context, leg, &event)

@@ -9,11 +9,11 @@ import math
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import count
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from dsp.mask import FLAT_TONE_DBM0, MaskFill
 from engine.errors import MediaError
-from engine.media._handles import LegCore, PlaylistCore
+from engine.media._handles import LegCore, PlaylistCore, RoomCore
 from engine.media._plane import ClockThread
 from engine.media.ports import PortPair, PortPool
 from engine.media.recorder import Recording
@@ -24,6 +24,9 @@ from engine.rtp.codec import SUPPORTED, CodecKind, codec_named, make_opus, why_u
 from engine.rtp.quality import opinion_score, r_factor
 from engine.rtp.srtp import SrtpKeysPair
 from prompts.clip import Clip
+
+if TYPE_CHECKING:
+    from engine.media.room import Room
 
 __all__ = ("CARRIES", "RTP_TIMEOUT_MS", "KeyMode", "Leg", "Plane")
 
@@ -57,6 +60,8 @@ class Plane(Protocol):
 
     ports: PortPool
     serials: count[int]
+    rooms: list[RoomCore]
+    "That a clock thread may know of."
 
     @property
     def family(self) -> int:
@@ -81,6 +86,7 @@ class Leg:
         self._core = core
         self._clock = clock
         self._phase = phase
+        self._room: Room | None = None
         self._playlists: dict[int, PlaylistCore] = {}
         self._event_send_pt: int | None = None
         self._closing = False
@@ -277,25 +283,50 @@ class Leg:
         self._check(self._clock.gain(self._core, _gain(volume_db)))
 
     def bridge(self, other: Leg, *, relay_keys: bool = True) -> None:
-        """Let this leg and `other` hear each other, whatever codecs they speak, until `unbridge` or a close.
+        """Let this leg and `other` hear each other, whatever codecs they speak, until `unbridge`, a room or a close.
 
         Each leg still has its own player and keys: what is played to one is mixed into what it hears, and the other
         does not hear it. `relay_keys` passes telephone-events on, as the other side takes them; tones are passed on in
-        the audio. While a leg's mask is on, no key of it goes across. Both legs must be of one clock: see
-        `MediaPlane.open_leg`, `beside`.
+        the audio. While a leg's mask is on, no key of it goes across. Whoever they heard before is let go, a room too.
+        `other` goes to this leg's clock where it is of another one: its packets shift by 20 ms at most, nothing is
+        lost. `MediaPlane.open_leg` with `beside` spares that.
         """
         self._check_open()
         other._check_open()
         if other is self:
             raise MediaError("a leg is bridged with another one, not with itself")
-        if other._clock is not self._clock:
-            raise MediaError("these legs are of two clock threads: open the second one with beside= the first")
+        if other._plane is not self._plane:
+            raise MediaError("these legs are of two media planes")
+        other._go_to(self._clock, beside=self)
         self._check(self._clock.bridge(self._core, other._core, relay_keys=relay_keys))
+        for leg in (self, other):
+            leg._forget_room()
+
+    @property
+    def room(self) -> Room | None:
+        """The room that the leg is in: see `engine.media.room`."""
+        return self._room
 
     def unbridge(self) -> None:
         """Part this leg from the one it is bridged with, if it is."""
         self._check_open()
         self._check(self._clock.unbridge(self._core))
+
+    def _go_to(self, clock: ClockThread, *, beside: Leg | None = None, room: RoomCore | None = None) -> None:
+        """Go to another clock, where one more command is sure to be taken; what was commanded before comes before."""
+        if clock is self._clock:
+            return
+        self._check(self._clock.hand_over(self._core, clock, None if beside is None else beside._core, room))
+        self._clock = clock
+        self._forget_room()
+        if beside is not None:
+            self._phase = beside._phase
+
+    def _forget_room(self) -> None:
+        """Note that the leg is in no room any more."""
+        room, self._room = self._room, None
+        if room is not None:
+            room._forget(self)
 
     def record(self, recording: Recording | None) -> None:
         """Record this leg from its next tick on, what is heard and what is played; None ends it.
@@ -311,6 +342,15 @@ class Leg:
         """Let others hear nothing of this leg, or all again; its keys are heard here all the same."""
         self._check_open()
         self._check(self._clock.mute(self._core, muted))
+
+    def earmuff(self, on: bool) -> None:
+        """Let this leg hear the noise of an open line in place of the others, or the others again.
+
+        What is played to it is heard; keys of the other leg of a bridge are not relayed to it meanwhile. It holds for
+        every bridge and room, and what records this leg has of them what the leg hears.
+        """
+        self._check_open()
+        self._check(self._clock.earmuff(self._core, on))
 
     def mask_line(self, *, fill: MaskFill = MaskFill.TONE) -> None:
         """Put the mask's delay line of 60 ms on the way to all who hear this leg, before a bridge or recording begins.
@@ -395,6 +435,7 @@ class Leg:
             return
         self._check(self._clock.remove(self._core))
         self._closing = True
+        self._forget_room()
 
     def _check_open(self) -> None:
         if self._closing:

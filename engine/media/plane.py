@@ -17,7 +17,7 @@ from itertools import count
 
 from dsp.dtmf import ITU_Q24, DtmfProfile, params
 from engine.errors import MediaError
-from engine.media._handles import LegCore
+from engine.media._handles import LegCore, RoomCore
 from engine.media._plane import ClockThread
 from engine.media.events import (
     DigitEnded,
@@ -32,6 +32,7 @@ from engine.media.events import (
 )
 from engine.media.leg import Leg
 from engine.media.ports import DSCP_EF, PortPool
+from engine.media.room import Room
 from engine.media.statistics import PlaneStatistics
 
 __all__ = ("ManualPlane", "MediaPlane")
@@ -42,6 +43,13 @@ log = logging.getLogger("engine.media")
 _SOURCES = (DigitSource.TELEPHONE_EVENT, DigitSource.IN_BAND)
 _DIGIT, _DIGIT_END, _PLAYED, _SILENT, _CLOSED, _POSITION, _UNREACHABLE, _CONFIGURED = range(1, 9)
 _PHASES = 4
+
+_RawEvent = tuple[int, int, int, int, int, int, float, int, int, bool, bool, int]
+
+
+def _moves(raw: _RawEvent) -> int:
+    """How often the leg had changed its clock when the event came."""
+    return raw[-1]
 
 
 class MediaPlane:
@@ -77,6 +85,7 @@ class MediaPlane:
         cname = secrets.token_urlsafe(12).encode()
         self._clocks = [ClockThread(self._fd, cname, params(dtmf_profile)) for _ in range(n_threads)]
         self._legs: dict[int, Leg] = {}
+        self.rooms: list[RoomCore] = []
         self._threads: list[threading.Thread] = []
         self._leg_ids = count(1)
         self._places = count()
@@ -140,6 +149,9 @@ class MediaPlane:
         for leg in self._legs.values():
             leg._let_go(time.monotonic())
         self._legs.clear()
+        for room in self.rooms:
+            room.give_back()
+        self.rooms.clear()
         os.close(self._fd)
 
     def event_fd(self) -> int:
@@ -178,8 +190,16 @@ class MediaPlane:
         self._legs[leg_id] = leg
         return leg
 
+    def open_room(self) -> Room:
+        """Return an empty room. Raises MediaError once the plane is stopped."""
+        if self._stopped:
+            raise MediaError("the media plane was stopped")
+        # Those that were closed go when their clock has let go of them.
+        self.rooms[:] = [room for room in self.rooms if not room.released]
+        return Room(self, RoomCore())
+
     def drain_events(self) -> list[MediaEvent]:
-        """Return what happened since the last call, each thread's events in their order."""
+        """Return what happened since the last call: each leg's events in their order, whatever clocks it had."""
         if self._stopped:
             return []
         try:
@@ -187,15 +207,27 @@ class MediaPlane:
         except BlockingIOError:
             pass
         events: list[MediaEvent] = []
-        for clock in self._clocks:
-            for raw in clock.drain():
-                event = self._event(raw)
-                if event is not None:
-                    events.append(event)
+        for raw in self._drain():
+            event = self._event(raw)
+            if event is not None:
+                events.append(event)
         return events
 
-    def _event(self, raw: tuple[int, int, int, int, int, int, float, int, int, bool, bool]) -> MediaEvent | None:
-        kind, leg_id, code, source, at_ns, duration_ms, level_dbm0, token, playlist, completed, by_digit = raw
+    def _drain(self) -> list[_RawEvent]:
+        """Empty the rings. What a leg said before it changed its clock comes before what it said afterwards."""
+        found: list[_RawEvent] = []
+        while True:
+            fresh = [raw for clock in self._clocks for raw in clock.drain()]
+            found += fresh
+            # Where one came from behind a move, all from before it are in their ring by now: perhaps since we looked.
+            if not any(map(_moves, fresh)):
+                break
+        if any(map(_moves, found)):
+            found.sort(key=_moves)
+        return found
+
+    def _event(self, raw: _RawEvent) -> MediaEvent | None:
+        kind, leg_id, code, source, at_ns, duration_ms, level_dbm0, token, playlist, completed, by_digit, _ = raw
         leg = self._legs.get(leg_id)
         if kind == _DIGIT:
             return DigitReceived(
@@ -246,8 +278,10 @@ class MediaPlane:
 class ManualPlane(MediaPlane):
     """A plane without threads: each `tick` is driven by hand, and time is an argument. For tests and offline work."""
 
-    def __init__(self, *, host: str = "127.0.0.1", port_range: tuple[int, int] = (20000, 29999)) -> None:
-        super().__init__(host=host, port_range=port_range, threads=1)
+    def __init__(
+        self, *, host: str = "127.0.0.1", port_range: tuple[int, int] = (20000, 29999), threads: int = 1
+    ) -> None:
+        super().__init__(host=host, port_range=port_range, threads=threads)
 
     def start(self) -> None:
         """Refuse: this plane has no threads."""
@@ -255,4 +289,5 @@ class ManualPlane(MediaPlane):
 
     def tick(self, now: float) -> None:
         """Tick every leg once at monotonic `now` (s); 20 ms lie between two ticks of a telephone call."""
-        self._clocks[0].tick(round(now * 1e9))
+        for clock in self._clocks:
+            clock.tick(round(now * 1e9))

@@ -144,6 +144,10 @@ class Recording:
         """
         self.tap.resume()
 
+    def hold(self, held: bool) -> None:
+        """Pause or resume as a capture of keys does: apart from `pause` and `resume`, which are the application's."""
+        self.tap.pause_capture(held)
+
     def close(self) -> None:
         """Take no more, and complete the file; RecordingFinished or RecordingFailed follows. Safe to call twice."""
         self.tap.close()

@@ -19,6 +19,7 @@ from engine.config import AccountConfig, Config, secret_from_environment
 from engine.errors import CallError
 from sip.credentials import Credentials
 from sip.errors import ParseError
+from sip.replaces import Replaces
 from sip.uri import NameAddr, Uri
 
 __all__ = ("DialPlan", "OutboundCall", "plan_call")
@@ -41,8 +42,8 @@ class OutboundCall:
 
     to: str
     "``sip:``, ``sips:`` or ``tel:`` URI, or a telephone number."
-    form: str
-    "The form that runs once the call is answered."
+    form: str = ""
+    "The form that runs once the call is answered, where nothing else does."
     account: str = ""
     "Name of the ``[account.NAME]`` to call under."
     caller: str = ""
@@ -54,6 +55,13 @@ class OutboundCall:
     "Seconds, 1 to 280, until a call that nobody answers is given up."
     headers: Mapping[str, str] = field(default_factory=dict)
     "X- headers of the INVITE."
+    username: str = ""
+    "Who a challenge of the target's own host is answered as, in place of the account; no redirection gets it."
+    password: str = field(default="", repr=False)
+    replaces: str = field(default="", repr=False)
+    "The call at the target that this one takes the place of (RFC 3891), as its peer sees it."
+    referred_by: str = field(default="", repr=False)
+    "Who asked for the call by REFER, as they said it (RFC 3892); left out where it is no line of ASCII."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,8 @@ class DialPlan:
     _domain: frozenset[str]
     _credentials: Credentials | None
     _extras: tuple[tuple[str, str], ...]
+    _own_credentials: Credentials | None = None
+    "Of this call, for its target's host alone."
 
     def first_hop(self, target: Uri) -> Uri:
         """Return the URI whose addresses the INVITE for ``target`` goes to: the first route's, else the target's."""
@@ -82,6 +92,8 @@ class DialPlan:
 
     def credentials(self, target: Uri) -> Credentials | None:
         """Return what a challenge on the way to ``target`` may be answered with."""
+        if self._own_credentials is not None and target.host.lower() == self.target.host.lower():
+            return self._own_credentials
         return self._credentials if self.trusts(target) else None
 
     def headers(self, target: Uri) -> tuple[tuple[str, str], ...]:
@@ -119,7 +131,7 @@ def plan_call(
     ``own_host`` and ``own_port`` stand in From where no account gives a domain. ``routes`` are the account's: outbound
     proxy and Service-Route (RFC 3608).
     """
-    if call.form not in config.forms:
+    if call.form and call.form not in config.forms:
         raise CallError(f"there is no [form.{call.form}] (known: {', '.join(sorted(config.forms)) or 'none'})")
     ring_s = config.outbound.ring_s if call.ring_s is None else call.ring_s
     low, high = RING_RANGE_S
@@ -140,6 +152,7 @@ def plan_call(
     asserts = config.outbound.assert_identity if call.assert_identity is None else call.assert_identity
     extras = [("P-Asserted-Identity", f"<{caller}>")] if asserts else []
     extras += _extra_headers(call.headers)
+    extras += _transfer_headers(call)
     if not _HEADER_VALUE.fullmatch(call.display_name):
         raise CallError("the display name holds a control character, or one that is not ASCII")
     domain = {uri.host.lower() for uri in (registrar, gateway if account is not None else None) if uri is not None}
@@ -156,6 +169,7 @@ def plan_call(
         _domain=frozenset(domain),
         _credentials=_credentials(name, account),
         _extras=tuple(extras),
+        _own_credentials=Credentials(username=call.username, password=call.password) if call.username else None,
     )
 
 
@@ -221,6 +235,20 @@ def _extra_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
         if len(value) > MAX_HEADER_CHARS or not _HEADER_VALUE.fullmatch(value):
             raise CallError(f"{name} is no line of at most {MAX_HEADER_CHARS} ASCII characters")
     return list(headers.items())
+
+
+def _transfer_headers(call: OutboundCall) -> list[tuple[str, str]]:
+    headers: list[tuple[str, str]] = []
+    if call.replaces:
+        try:
+            headers.append(("Replaces", str(Replaces.parse(call.replaces))))
+        except ParseError:
+            raise CallError("what is to be replaced is no call: Call-ID, to-tag and from-tag are wanted") from None
+        if len(headers[0][1]) > MAX_HEADER_CHARS or not _HEADER_VALUE.fullmatch(headers[0][1]):
+            raise CallError(f"Replaces is no line of at most {MAX_HEADER_CHARS} ASCII characters")
+    if call.referred_by and len(call.referred_by) <= MAX_HEADER_CHARS and _HEADER_VALUE.fullmatch(call.referred_by):
+        headers.append(("Referred-By", call.referred_by))
+    return headers
 
 
 def _credentials(name: str, account: AccountConfig | None) -> Credentials | None:

@@ -1,6 +1,7 @@
 """A minimal HTTP/1.1 client (RFC 9112) on asyncio streams and h11, for bodies that must leave no copy.
 
-One request, one connection, one answer. The body goes from the caller's buffer to the transport untouched; when
+``request``: one request, one connection, one answer (``engine.net.http_pool`` keeps connections, for bodies without
+digits). The body goes from the caller's buffer to the transport untouched; when
 ``request`` is over, however it ends, nothing refers to the body any more and the caller may wipe it. General clients
 were measured to leave one or two copies of a body in memory, this way leaves none.
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -30,15 +31,44 @@ import h11
 from engine.errors import Error
 from engine.net.tls import client_context
 
-__all__ = ("BadAnswer", "HttpError", "HttpResponse", "NotSent", "Target", "Unanswered", "request", "split_url")
+__all__ = (
+    "MAX_RESPONSE",
+    "BadAnswer",
+    "Exchange",
+    "HttpError",
+    "HttpResponse",
+    "NotSent",
+    "Target",
+    "Unanswered",
+    "request",
+    "request_head",
+    "shown_url",
+    "split_url",
+)
 
 USER_AGENT = "paytone"
 MAX_HEAD = 16 * 1024
 "Bytes of an answer's status line and headers; what h11, Apache and nginx allow is 8 to 16 KiB."
 MAX_INFORMATIONAL = 8
 "1xx answers before the final one; a server that sends more only wants to keep us."
+MAX_RESPONSE = 64 * 1024
+"Bytes of an answer's body, unless the caller says otherwise."
 READ_SIZE = 16 * 1024
 CLOSE_S = 1.0
+NOT_LET_IN = frozenset(
+    {
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    }
+)
+"""Alerts about our certificate. In TLS 1.3 they come after our side of the handshake, and behind our request: which a
+server that never finished its side cannot have read (RFC 8446 §4.4.2.4, §6.2)."""
 
 
 class HttpError(Error):
@@ -69,6 +99,11 @@ class HttpResponse:
     headers: Sequence[tuple[bytes, bytes]]
     "Names in lower case."
     body: bytes
+
+    def header(self, name: str) -> str:
+        """Return the first header of this name (lower case), as Latin-1; empty when there is none."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in self.headers if key == wanted), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +156,16 @@ def split_url(url: str, *, allow_insecure: bool = False) -> Target:
     )
 
 
+def shown_url(url: str) -> str:
+    """Return what of a URL may be shown: no user, password, query or fragment; a question mark tells of a query."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "?"
+    return f"{parts.scheme}://{host}{parts.path}" + ("?" if parts.query else "")
+
+
 async def request(
     method: str,
     url: str,
@@ -129,24 +174,27 @@ async def request(
     body: bytes | bytearray = b"",
     timeout_s: float,
     tls: SSLContext | None = None,
-    max_response: int = 65536,
+    max_response: int = MAX_RESPONSE,
     basic_auth: tuple[str, str] | None = None,
     allow_insecure: bool = False,
+    addresses: Callable[[str, int], Awaitable[Sequence[str]]] | None = None,
 ) -> HttpResponse:
     """Send one request and return its answer, whatever the status but a redirect.
 
     ``timeout_s`` bounds all of it, from the name's resolution to the answer's last byte. ``max_response`` bounds the
     answer's body, in bytes. ``basic_auth`` replaces user and password of the URL. Without ``tls`` the system's
-    authorities are trusted. Raise ``ValueError`` for a URL or a header that can't be sent, else ``NotSent``,
-    ``Unanswered`` or ``BadAnswer``.
+    authorities are trusted. ``addresses`` gives the addresses of a host and port that may be connected to
+    (``engine.net.egress``), or raises ``NotSent``; without it the system's resolver is asked. Raise ``ValueError`` for
+    a URL or a header that can't be sent, else ``NotSent``, ``Unanswered`` or ``BadAnswer``.
     """
     target = split_url(url, allow_insecure=allow_insecure)
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-    head = _head(connection, method, target, headers, len(body), basic_auth or target.basic_auth)
-    exchange = _Exchange(connection, target)
+    head = request_head(connection, method, target, headers, len(body), basic_auth=basic_auth, keep_alive=False)
+    exchange = Exchange(connection, target)
     try:
         async with asyncio.timeout(timeout_s):
-            await exchange.connect((tls or client_context()) if target.is_https else None)
+            context = (tls or client_context()) if target.is_https else None
+            await _connect(exchange, context, await addresses(target.host, target.port) if addresses else [""])
             await exchange.send(head, body)
             return await exchange.receive(max_response)
     except TimeoutError:
@@ -157,22 +205,36 @@ async def request(
         await exchange.close()
 
 
-def _head(
+async def _connect(exchange: Exchange, tls: SSLContext | None, addresses: Sequence[str]) -> None:
+    """Connect to the first address that takes it; raise ``NotSent``."""
+    for address in addresses[:-1]:
+        try:
+            await exchange.connect(tls, address)
+        except NotSent:
+            continue
+        return
+    await exchange.connect(tls, addresses[-1])
+
+
+def request_head(
     connection: h11.Connection,
     method: str,
     target: Target,
     headers: Mapping[str, str],
     length: int,
-    basic_auth: tuple[str, str] | None,
+    *,
+    basic_auth: tuple[str, str] | None = None,
+    keep_alive: bool,
 ) -> bytes:
-    fields = {
-        "Host": target.authority,
-        "User-Agent": USER_AGENT,
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-        "Content-Length": str(length),
-        **headers,
-    }
+    """Return a request's line and headers for a body of ``length`` bytes; raise ``ValueError`` for what can't be sent.
+
+    Without ``basic_auth`` user and password of the target are taken.
+    """
+    fields = {"Host": target.authority, "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    if not keep_alive:
+        fields["Connection"] = "close"
+    fields |= {"Content-Length": str(length), **headers}
+    basic_auth = basic_auth or target.basic_auth
     if basic_auth is not None:
         # RFC 7617 §2: user and password in UTF-8, joined by a colon.
         fields["Authorization"] = "Basic " + base64.b64encode(":".join(basic_auth).encode()).decode()
@@ -184,8 +246,8 @@ def _head(
     return data
 
 
-class _Exchange:
-    """One connection with one request on it."""
+class Exchange:
+    """One connection with one request on it, or with one after the other."""
 
     def __init__(self, connection: h11.Connection, target: Target) -> None:
         self._http = connection
@@ -196,11 +258,41 @@ class _Exchange:
         "Whether a byte of the request may have left."
         self._heard = False
 
-    async def connect(self, tls: SSLContext | None) -> None:
+    @property
+    def was_heard(self) -> bool:
+        """Whether a byte of the answer came."""
+        return self._heard
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another request may follow: both sides are done, nothing came behind the answer, nobody hung up."""
+        assert self._reader is not None
+        return (
+            self._http.our_state is h11.DONE
+            and self._http.their_state is h11.DONE
+            and not self._http.trailing_data[0]
+            and not self.is_stale
+        )
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the peer hung up, or the connection broke."""
+        assert self._reader is not None
+        assert self._writer is not None
+        return self._reader.at_eof() or self._reader.exception() is not None or self._writer.transport.is_closing()
+
+    def next_request(self) -> h11.Connection:
+        """Make ready for another request on this connection; return what its head is written with."""
+        self._http.start_next_cycle()
+        self.began = self._heard = False
+        return self._http
+
+    async def connect(self, tls: SSLContext | None, address: str = "") -> None:
+        """Connect to the target's host, or to ``address``, which is the host's; raise ``NotSent``."""
         target = self._target
         try:
             self._reader, self._writer = await asyncio.open_connection(
-                target.host, target.port, ssl=tls, server_hostname=target.host if tls else None
+                address or target.host, target.port, ssl=tls, server_hostname=target.host if tls else None
             )
         except TimeoutError:
             raise
@@ -209,6 +301,7 @@ class _Exchange:
             raise NotSent(f"{target.authority} cannot be reached: {reason}") from None
 
     async def send(self, head: bytes, body: bytes | bytearray) -> None:
+        """Send a request; that the connection broke tells ``receive``."""
         assert self._writer is not None
         self.began = True
         try:
@@ -224,10 +317,11 @@ class _Exchange:
             # A server may refuse early and close: its answer may be there to be read (RFC 9112 §9.5).
             return
 
-    async def receive(self, max_response: int) -> HttpResponse:
+    async def receive(self, max_response: int, *, redirects: bool = False) -> HttpResponse:
+        """Return the answer; raise ``Unanswered`` or ``BadAnswer``. ``redirects``: those are answers too."""
         response = await self._final_response()
         status, headers = response.status_code, [(bytes(name), bytes(value)) for name, value in response.headers]
-        if 300 <= status < 400:
+        if 300 <= status < 400 and not redirects:
             raise BadAnswer(f"{self._target.authority} redirects, which is not followed", status=status)
         for name, value in headers:
             if name == b"content-encoding" and value.lower() not in (b"", b"identity"):
@@ -269,12 +363,19 @@ class _Exchange:
         assert self._reader is not None
         try:
             data = await self._reader.read(READ_SIZE)
-        except OSError:
+        except OSError as error:
+            if not self._heard and getattr(error, "reason", "") in NOT_LET_IN:
+                raise NotSent(f"{self._target.authority} does not accept our certificate") from None
             if status is None and not self._heard:
                 raise Unanswered(f"{self._target.authority} reset the connection") from None
             raise BadAnswer(f"{self._target.authority} reset the connection within its answer", status=status) from None
         self._heard = self._heard or bool(data)
         return data
+
+    def abort(self) -> None:
+        """Drop the connection at once; safe when there is none."""
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     async def close(self) -> None:
         """Drop the connection and with it every reference to the body; safe when there is none."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from engine.errors import ConfigError
 from engine.log import fields
 
-__all__ = ("TlsFiles", "TlsLayer", "client_context")
+__all__ = ("TlsFiles", "TlsLayer", "client_context", "context_of")
 
 log = logging.getLogger("engine.net.tls")
 
@@ -24,10 +24,11 @@ MAX_WAITING = 1 << 18
 _VERIFY = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
-def client_context(ca_file: str = "") -> ssl.SSLContext:
+def client_context(ca_file: str = "", *, where: str = "") -> ssl.SSLContext:
     """Return a context that verifies certificate and host name, TLS 1.2 at least (PCI DSS 4.2.1).
 
-    ``ca_file`` replaces the system's certificate authorities; raise ``ConfigError`` when it can't be read.
+    ``ca_file`` replaces the system's certificate authorities; raise ``ConfigError``, with the key ``where``, when it
+    can't be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -38,7 +39,9 @@ def client_context(ca_file: str = "") -> ssl.SSLContext:
         context.load_verify_locations(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         reason = error.strerror or "it holds no certificate"
-        raise ConfigError(f"cannot use {ca_file}: {reason}", remedy="name a PEM file of authorities") from None
+        raise ConfigError(
+            f"cannot use {ca_file}: {reason}", where=where, remedy="name a PEM file of authorities"
+        ) from None
     return context
 
 
@@ -49,7 +52,7 @@ class TlsFiles:
     new one, those that are open go on with theirs. Files that cannot be used at that moment are reported once, and the
     last good ones stay. ``authorities`` verifies servers that we call and, as ``client_certificates`` asks, clients
     that call us; empty: the system's authorities, for servers only. Raise ``ConfigError`` when a file is no good at
-    the start.
+    the start; ``table`` is where the configuration names the files, and ``authorities_key`` the one for authorities.
     """
 
     def __init__(
@@ -59,7 +62,11 @@ class TlsFiles:
         key: str = "",
         authorities: str = "",
         client_certificates: Literal["none", "optional", "required"] = "none",
+        table: str = "sip.tls",
+        authorities_key: str = "authorities",
     ) -> None:
+        self._where = f"[{table}] certificate, key"
+        self._where_authorities = f"[{table}] {authorities_key}"
         self._certificate = certificate
         self._key = key or certificate
         self._authorities = authorities
@@ -103,7 +110,7 @@ class TlsFiles:
         return tuple(state)
 
     def _load(self) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
-        client = client_context(self._authorities)
+        client = client_context(self._authorities, where=self._where_authorities)
         if not self._certificate:
             return client, None
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -120,11 +127,16 @@ class TlsFiles:
                 reason = getattr(error, "strerror", "") or str(error) or type(error).__name__
                 raise ConfigError(
                     f"cannot use {self._certificate} with {self._key}: {reason}",
-                    where="[sip.tls] certificate, key",
+                    where=self._where,
                     remedy="name PEM files that this user can read: a certificate with its chain, and its key without a"
                     " password",
                 ) from None
         return client, server
+
+
+def context_of(tls: ssl.SSLContext | TlsFiles | None) -> ssl.SSLContext | None:
+    """Return the context for the next connection that is opened: that of the files as they are now."""
+    return tls.client if isinstance(tls, TlsFiles) else tls
 
 
 def _no_password() -> str:

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from engine.redact import mask_card
+
 __all__ = (
     "ALIASES",
     "BRANDS",
     "Brand",
     "CardType",
+    "MaskStyle",
     "accepted_as",
     "brand_of",
     "is_complete",
     "luhn_is_valid",
+    "mask_number",
     "number_is_valid",
     "security_code_length",
 )
@@ -41,6 +45,13 @@ class CardType(StrEnum):
     DISCOVER = "discover"
     UNIONPAY = "unionpay"
     MAESTRO = "maestro"
+
+
+class MaskStyle(StrEnum):
+    """How a masked card number is written (D-19; the vendors' pages show both)."""
+
+    PLAIN = "plain"
+    DASHED = "dashed"
 
 
 ALIASES: Mapping[str, CardType] = MappingProxyType({"optima": CardType.AMEX})
@@ -172,3 +183,23 @@ def security_code_length(card_type: str) -> int:
     """Return how many digits the security code of a brand has: 4 for amex, else 3."""
     brand = _BY_TYPE.get(CardType(card_type)) if card_type in _BY_TYPE else None
     return 3 if brand is None else brand.code_digits
+
+
+# As the digits stand on the cards; of any other length in fours, with the rest in the last group, so that what is shown
+# is never torn apart.
+_GROUPS: Mapping[int, tuple[int, ...]] = MappingProxyType({14: (4, 6, 4), 15: (4, 6, 5), 16: (4, 4, 4, 4)})
+
+
+def mask_number(last_four: str, length: int, *, char: str = "*", style: str = MaskStyle.PLAIN) -> str:
+    """Return a card number of ``length`` digits with all but the last four as ``char``, in groups where wanted.
+
+    >>> mask_number("4001", 15, char="x", style="dashed")
+    'xxxx-xxxxxx-x4001'
+    """
+    plain = mask_card(last_four, length, char)
+    if style != MaskStyle.DASHED:
+        return plain
+    n_fours = max(0, length // 4 - 1)
+    sizes = _GROUPS.get(length, (4,) * n_fours + (length - 4 * n_fours,))
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    return "-".join(plain[start : start + size] for start, size in zip(starts, sizes, strict=True))

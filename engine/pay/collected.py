@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from engine.pay.accounts import mask_account
-from engine.pay.cards import accepted_as
+from engine.pay.cards import MaskStyle, accepted_as, mask_number
 from engine.pay.fields import Facts, Step
 from engine.pay.results import MaskedFields
 from engine.pay.secret import Secret
-from engine.redact import mask_card, redact_text
+from engine.redact import redact_text
 
 __all__ = ("Collected",)
 
@@ -21,6 +21,7 @@ class Collected:
 
     __slots__ = (
         "_mask_char",
+        "_mask_style",
         "account_number",
         "card_number",
         "expiry_month",
@@ -31,8 +32,9 @@ class Collected:
         "security_code",
     )
 
-    def __init__(self, *, mask_char: str, postal_code: str) -> None:
+    def __init__(self, *, mask_char: str, postal_code: str, mask_style: str = MaskStyle.PLAIN) -> None:
         self._mask_char = mask_char
+        self._mask_style = mask_style
         self.card_number: Secret | None = None
         self.security_code: Secret | None = None
         self.account_number: Secret | None = None
@@ -48,7 +50,9 @@ class Collected:
         if step is Step.CARD_NUMBER:
             self.card_number = entry
             shown["last_four"] = entry.last_four()
-            shown["card_number"] = mask_card(entry.last_four(), len(entry), self._mask_char)
+            shown["card_number"] = mask_number(
+                entry.last_four(), len(entry), char=self._mask_char, style=self._mask_style
+            )
             shown["card_type"] = str(accepted_as(entry.view(), facts.accepted) or "")
         elif step is Step.SECURITY_CODE:
             self.security_code = entry

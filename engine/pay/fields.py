@@ -84,6 +84,10 @@ class FieldSpec:
     "What a longer entry is called."
     check: _Check
     is_complete: _Complete
+    also: tuple[ErrorType, ...] = ()
+    "Other errors that ``check`` may name."
+    open_ended: bool = False
+    "Whether a right entry may have to wait for ``#`` or for silence, because a longer one could be right too."
 
 
 def _check_card_number(digits: memoryview | bytes, facts: Facts) -> ErrorType | None:
@@ -138,6 +142,8 @@ _FIELDS: Mapping[Step, FieldSpec] = MappingProxyType(
             error=ErrorType.CARD_NUMBER,
             check=_check_card_number,
             is_complete=lambda digits, facts: is_complete(digits),
+            also=(ErrorType.CARD_TYPE,),
+            open_ended=True,
         ),
         Step.EXPIRATION_DATE: FieldSpec(
             max_digits=_EXPIRY_DIGITS, error=ErrorType.DATE, check=_check_expiry, is_complete=_at(_EXPIRY_DIGITS)
@@ -154,6 +160,7 @@ _FIELDS: Mapping[Step, FieldSpec] = MappingProxyType(
             error=ErrorType.POSTAL_CODE,
             check=_check_postal_code,
             is_complete=lambda digits, facts: False,
+            open_ended=True,
         ),
         Step.ROUTING_NUMBER: FieldSpec(
             max_digits=ROUTING_DIGITS,
@@ -166,6 +173,7 @@ _FIELDS: Mapping[Step, FieldSpec] = MappingProxyType(
             error=ErrorType.ACCOUNT_NUMBER,
             check=_check_account_number,
             is_complete=lambda digits, facts: False,
+            open_ended=True,
         ),
     }
 )

@@ -5,7 +5,8 @@ and the time (monotonic seconds) and answers with commands, taken with ``next_co
 nothing, sends nothing and never waits.
 
 Promises: `Finish` comes exactly once and last; then, and from the connector's answer on, no secret holds a digit;
-a payment that was submitted ends by its answer, whoever hung up; no key is lost between two steps.
+a payment that was submitted ends by its answer, whoever hung up; no key is lost between two steps; of two entries that
+have to match neither is shown, nor a card's brand told, before the second was the same.
 """
 
 from __future__ import annotations
@@ -13,19 +14,27 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
 from datetime import date
 from types import MappingProxyType
 
-from engine.pay.collected import Collected
-from engine.pay.commands import Command, EmitStatus, Finish, Play, StopPlaying, Submit
+from engine.pay.base import NEVER, Machine, Outside
+from engine.pay.commands import EmitStatus, Finish, Play, StopPlaying, Submit
 from engine.pay.fields import ErrorType, Facts, Step, field_of
 from engine.pay.order import PayOrder
-from engine.pay.prompt_rules import Action, DefaultPrompt, PlayFile, Say, choose, default_actions
-from engine.pay.results import ConnectorFault, MaskedFields, PayResult, PayStatus, Result
+from engine.pay.prompt_rules import (
+    CONFIRMATION,
+    Action,
+    DefaultPrompt,
+    PlayFile,
+    Say,
+    choose,
+    confirm_actions,
+    default_actions,
+)
+from engine.pay.results import PayStatus, Result
 from engine.pay.secret import Secret
 from engine.pay.states import TABLE, Do, Input, State
-from engine.pay.submission import ConnectorAnswer, Outcome, PaymentMethod, Submission, TokenType
+from engine.pay.submission import PaymentMethod
 from engine.pay.type_ahead import TypeAhead
 
 __all__ = (
@@ -40,114 +49,35 @@ __all__ = (
     "Submit",
 )
 
-_PROMPT_LIMIT_S = 300.0
-"A prompt not reported finished after so long is taken for finished: nothing may hang on a lost event."
-
-_CANCEL_KEY, _FINISH_KEY = 10, 11  # RFC 4733 §3.2 event codes of "*" and "#"
 _ENTRY_STATES = frozenset({State.PROMPTING, State.WAITING, State.COLLECTING})
-_NEVER = -math.inf
-
-# What the caller can put right by keying again (`cards.json`): these are declines, whatever the connector calls them.
-_FIXABLE = frozenset(
-    {
-        ErrorType.CARD_DECLINED,
-        ErrorType.CARD_NUMBER,
-        ErrorType.CARD_TYPE,
-        ErrorType.DATE,
-        ErrorType.SECURITY_CODE,
-        ErrorType.POSTAL_CODE,
-        ErrorType.ROUTING_NUMBER,
-        ErrorType.ACCOUNT_NUMBER,
-    }
-)
+_YES_KEY, _NO_KEY = 1, 2
+_MAX_READINGS = 3  # D-51
 
 
-class PayMachine:
-    """One payment on one call, sans-IO.
+class PayMachine(Machine):
+    """One payment on one call, asked for field by field, sans-IO.
 
     ``today`` gives the date for expiry checks, ``transaction_id`` a fresh identity for each submission.
     """
 
     def __init__(self, order: PayOrder, *, today: Callable[[], date], transaction_id: Callable[[], str]) -> None:
-        self._order = order
-        self._today = today
-        self._new_transaction_id = transaction_id
+        super().__init__(order, today=today, transaction_id=transaction_id)
         self._state = State.IDLE
-        self._commands: deque[Command] = deque()
         self._pending: deque[Input] = deque()
-        self._deadline: float | None = None
-        self._token = 0
-        self._playing: int | None = None
         self._prompt_due = False
         self._ahead = TypeAhead()
-        self._key = -1
-        self._late_finish_until = _NEVER
-        self._collected = self._nothing_collected()
-        self._entry = Secret()
-        self._entry_too_long = False
+        self._first_entry: Secret | None = None
         self._step_index = 0
         self._attempt = 1
         self._payment_attempt = 1
-        self._error = ""
-        self._transaction_id = ""
-        self._outstanding = False
-        self._n_submissions = 0
-        self._answer: ConnectorAnswer | None = None
         self._verdict = Input.NOT_PAID
         self._result = Result.INTERNAL_ERROR
-        self._hung_up = False
-        self._stopped = False
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
         """Begin to ask; keys that came before count as typed ahead. Once."""
         self._handle(Input.START, now)
-
-    def digit(self, code: int, now: float) -> None:
-        """Take a key by its RFC 4733 event code: 0 to 9, 10 for ``*``, 11 for ``#``; others are ignored."""
-        event = self._input_of(code, now)
-        if event is not None:
-            self._handle(event, now, code)
-
-    def prompt_finished(self, token: int, now: float) -> None:
-        """Note that a prompt has played to its end; one that was stopped or is not the latest is ignored."""
-        if token == self._playing:
-            self._playing = None
-            self._handle(Input.PROMPT_FINISHED, now)
-
-    def connector_answered(self, answer: ConnectorAnswer, now: float, *, transaction_id: str | None = None) -> None:
-        """Take the connector's last word on the outstanding submission, and wipe the secrets.
-
-        Ignored when nothing is outstanding, or ``transaction_id`` is given and is not the outstanding one.
-        """
-        if not self._outstanding or transaction_id not in (None, self._transaction_id):
-            return
-        self._outstanding = False
-        self._answer = self._without_echo(answer)
-        self._collected.wipe()
-        self._verdict = self._judge_answer(answer)
-        self._handle(self._verdict, now)
-
-    def hang_up(self, now: float) -> None:
-        """Note that the caller is gone: ends the payment, or leaves the end to the connector's answer."""
-        self._hung_up = True
-        self._handle(Input.HANG_UP, now)
-
-    def stop(self, now: float) -> None:
-        """End the payment for the application: at once, or, when it was submitted, by the connector's answer."""
-        self._stopped = True
-        self._handle(Input.STOP, now)
-
-    def next_timer(self) -> float | None:
-        """Return when to call `handle_timer`, in monotonic seconds; None: not at all."""
-        return self._deadline
-
-    def handle_timer(self, now: float) -> None:
-        """Note that time has passed; early calls are harmless."""
-        if self._deadline is not None and now >= self._deadline:
-            self._deadline = None
-            self._handle(Input.TIMER, now)
 
     # -- outputs -------------------------------------------------------------------------------------------------
 
@@ -156,31 +86,21 @@ class PayMachine:
         """Where the payment is."""
         return self._state
 
-    def next_command(self) -> Command | None:
-        """Return the next thing to do, None when there is none."""
-        return self._commands.popleft() if self._commands else None
-
     # -- the table -----------------------------------------------------------------------------------------------
 
-    def _input_of(self, code: int, now: float) -> Input | None:
-        if 0 <= code <= 9:
-            return Input.DIGIT
-        if code == _CANCEL_KEY:
-            return Input.CANCEL_KEY
-        if code != _FINISH_KEY:
-            return None
-        # Callers end with # even an entry that was taken before they could. It must not count as the next one, empty.
-        if now <= self._late_finish_until and len(self._entry) == 0:
-            self._late_finish_until = _NEVER
-            return Input.LATE_FINISH_KEY
-        return Input.FINISH_KEY
+    def _happened(self, what: Outside, now: float, code: int = -1) -> None:
+        self._handle(Input[what.name], now, code)
+
+    def _answered(self, now: float) -> None:
+        self._verdict = self._judge_answer()
+        self._handle(self._verdict, now)
 
     def _handle(self, event: Input, now: float, code: int = -1) -> None:
         self._feed(event, now, code)
         while self._state in _ENTRY_STATES and (kept := self._ahead.take()) is not None:
-            kept_event = self._input_of(kept, now)
-            if kept_event is not None:
-                self._feed(kept_event, now, kept)
+            what = self._kind_of(kept, now)
+            if what is not None:
+                self._feed(Input[what.name], now, kept)
         if self._state in _ENTRY_STATES:
             self._ahead.flush()  # all taken: zero them
         if self._prompt_due and self._state is State.PROMPTING:
@@ -203,22 +123,12 @@ class PayMachine:
     def _step(self) -> Step:
         return self._order.steps[self._step_index]
 
-    @property
-    def _facts(self) -> Facts:
-        return Facts(
-            today=self._today(),
-            accepted=self._order.accepted,
-            card_type=self._collected.masked.card_type,
-            min_postal_code_length=self._order.min_postal_code_length,
-        )
-
     def _keep_key(self, now: float) -> None:
         self._ahead.keep(self._key)
 
     def _begin(self, now: float) -> None:
         self._hush()
-        self._collected.wipe()
-        self._collected = self._nothing_collected()
+        self._checkout.begin()
         self._step_index = 0
         self._attempt = self._payment_attempt
         self._ask()
@@ -228,8 +138,13 @@ class PayMachine:
         self._attempt = 1
         self._ask()
 
+    def _ask_second(self, now: float) -> None:
+        self._ask()
+
     def _ask_again(self, now: float) -> None:
         self._ahead.flush()  # what was typed ahead was typed in the belief that all was well
+        if self._error != ErrorType.TIMEOUT:
+            self._forget_first_entry()  # of two that differ nobody knows which is wrong: both again (§1.6)
         self._attempt += 1
         self._ask()
 
@@ -250,7 +165,7 @@ class PayMachine:
     def _collect(self, now: float) -> None:
         self._hush()
         self._prompt_due = False
-        self._late_finish_until = _NEVER
+        self._late_finish_until = NEVER
         self._deadline = now + self._order.timeout_s
         if len(self._entry) == self._entry.capacity:
             self._entry_too_long = True
@@ -263,79 +178,80 @@ class PayMachine:
     def _end_entry(self, now: float) -> None:
         self._hush()
         self._deadline = None
-        facts, field = self._facts, field_of(self._step)
-        error: ErrorType | None
-        if len(self._entry) == 0:
-            error = ErrorType.TIMEOUT
-        else:
-            error = field.error if self._entry_too_long else field.check(self._entry.view(), facts)
+        facts = self._facts
+        error = self._judge_entry(facts)
         if error is not None:
             self._entry.wipe()
             self._error = error
             again = self._attempt < self._order.prompts_per_step
             self._pending.append(Input.ENTRY_REFUSED if again else Input.ENTRY_EXHAUSTED)
             return
-        self._collected.take(self._step, self._entry, facts)
-        self._entry = Secret(1)  # the other belongs to what was collected now
         self._error = ""
+        if self._step in self._order.matching and self._first_entry is None:
+            self._first_entry = self._entry
+            self._entry = Secret(1)
+            self._pending.append(Input.ENTRY_TO_MATCH)
+            return
+        self._checkout.collected.take(self._step, self._entry, facts)
+        self._entry = Secret(1)  # the other belongs to what was collected now
+        self._forget_first_entry()
         last = self._step_index + 1 == len(self._order.steps)
-        self._pending.append(Input.ALL_TAKEN if last else Input.ENTRY_TAKEN)
+        done = Input.ALL_TO_CONFIRM if self._order.confirm else Input.ALL_TAKEN
+        self._pending.append(done if last else Input.ENTRY_TAKEN)
+
+    def _judge_entry(self, facts: Facts) -> ErrorType | None:
+        if len(self._entry) == 0:
+            return ErrorType.TIMEOUT
+        if self._first_entry is not None:
+            # The first was right, so this is a question of sameness alone.
+            same = not self._entry_too_long and self._entry.matches(self._first_entry)
+            return None if same else ErrorType.MATCHING_FAILED
+        field = field_of(self._step)
+        return field.error if self._entry_too_long else field.check(self._entry.view(), facts)
+
+    def _forget_first_entry(self) -> None:
+        if self._first_entry is not None:
+            self._first_entry.wipe()
+            self._first_entry = None
+
+    # -- is it the right card? -----------------------------------------------------------------------------------
+
+    def _read_back(self, now: float) -> None:
+        self._ahead.flush()  # a confirmation answers what was heard
+        self._n_readings += 1
+        # Only 1 and 2 stop it: the # with which many end the entry before must not cut the reading short.
+        self._play(CONFIRMATION, confirm_actions(self._checkout.collected.masked), now, interruptible=False)
+
+    def _await_decision(self, now: float) -> None:
+        self._hush()
+        self._deadline = now + self._order.timeout_s
+
+    def _judge_key(self, now: float) -> None:
+        if self._key in (_YES_KEY, _NO_KEY):
+            self._pending.append(Input.CONFIRMED if self._key == _YES_KEY else Input.NOT_CONFIRMED)
+
+    def _judge_silence(self, now: float) -> None:
+        self._pending.append(Input.READING_LEFT if self._n_readings < _MAX_READINGS else Input.NOT_CONFIRMED)
+
+    def _discard(self, now: float) -> None:
+        self._say_canceled(Result.CANCELED, now)
 
     # -- the money -----------------------------------------------------------------------------------------------
 
     def _submit(self, now: float) -> None:
+        self._hush()
         self._ahead.flush()
-        self._transaction_id = self._new_transaction_id()
-        self._outstanding = True
-        self._n_submissions += 1
+        self._n_readings = 0
+        submission = self._checkout.submit()
         self._announce(Step.PROCESSING, now)
-        order, collected = self._order, self._collected
-        submission = Submission(
-            transaction_id=self._transaction_id,
-            operation=order.operation,
-            method=PaymentMethod(order.method),
-            card_number=collected.card_number,
-            security_code=collected.security_code,
-            card_type=collected.masked.card_type,
-            expiry_month=collected.expiry_month,
-            expiry_year=collected.expiry_year,
-            postal_code=collected.postal_code,
-            routing_number=collected.routing_number,
-            account_number=collected.account_number,
-            account_type=order.bank_account_type if order.method == PaymentMethod.ACH_DEBIT else "",
-            amount=order.charged_amount,
-            currency=order.currency,
-            token_type=TokenType(order.token_type),
-            description=order.description,
-            parameters=order.parameters,
-        )
         self._commands.append(Submit(submission))
 
-    def _judge_answer(self, answer: ConnectorAnswer) -> Input:
-        """Name the answer as an input, and note the error that fits it."""
-        self._error = ""
-        if answer.outcome is Outcome.SUCCEEDED:
+    def _judge_answer(self) -> Input:
+        """Name the answer as an input."""
+        if self._checkout.is_paid:
             return Input.PAID
-        if answer.outcome is Outcome.UNKNOWN:
-            return Input.NOT_PAID  # money may have moved: never ask again
-        if answer.error_type in _FIXABLE:
-            self._error = answer.error_type
-        elif answer.outcome is Outcome.DECLINED and not answer.error_type:
-            self._error = ErrorType.CARD_DECLINED
         again = self._order.decline_restarts and self._payment_attempt < self._order.prompts_per_step
         return Input.DECLINED if self._error and again else Input.NOT_PAID
-
-    def _without_echo(self, answer: ConnectorAnswer) -> ConnectorAnswer:
-        clean = self._collected.without_echo
-        parameters = {clean(name): clean(value) for name, value in answer.parameters.items()}
-        return replace(
-            answer,
-            charge_id=clean(answer.charge_id),
-            token_id=clean(answer.token_id),
-            error_code=clean(answer.error_code),
-            error_message=clean(answer.error_message, free_text=True),
-            parameters=MappingProxyType(parameters),
-        )
 
     def _await_answer(self, now: float) -> None:
         self._hush()
@@ -374,7 +290,10 @@ class PayMachine:
         self._announce(Step.FAILED, now)
 
     def _cancel(self, now: float) -> None:
-        self._result = Result.CALLER_INTERRUPTED_WITH_STAR
+        self._say_canceled(Result.CALLER_INTERRUPTED_WITH_STAR, now)
+
+    def _say_canceled(self, result: Result, now: float) -> None:
+        self._result = result
         self._hush()
         self._wipe()
         self._error = ""
@@ -386,6 +305,10 @@ class PayMachine:
     def _end_stopped(self, now: float) -> None:
         self._end(Result.RELAY_PAY_STOP, Step.CANCELED)
 
+    def _end_faulty(self, now: float) -> None:
+        self._error = ErrorType.INTERNAL_ERROR
+        self._end(Result.INTERNAL_ERROR, Step.FAILED)
+
     def _settle(self, now: float) -> None:
         if self._verdict is Input.PAID:
             self._end(Result.SUCCESS, Step.COMPLETED)
@@ -395,6 +318,7 @@ class PayMachine:
     def _end(self, result: Result, step: Step) -> None:
         self._result = result
         self._hush()
+        self._forget_first_entry()
         if step is Step.CANCELED:
             self._error = ""
         if step in self._order.announced:
@@ -405,12 +329,13 @@ class PayMachine:
         self._hush()
         self._deadline = None
         self._wipe()
-        self._commands.append(Finish(self._final_result()))
+        self._tell_result(self._result)
 
     def _wipe(self) -> None:
         self._ahead.wipe()
         self._entry.wipe()
-        self._collected.wipe()
+        self._forget_first_entry()
+        self._checkout.wipe()
 
     # -- what is said and told -----------------------------------------------------------------------------------
 
@@ -422,23 +347,25 @@ class PayMachine:
             self._pending.append(Input.PROMPT_FINISHED)  # a prompt that is not played is over at once
 
     def _actions(self, step: Step, *, say_error: bool = True) -> tuple[Action, ...]:
-        card_type = self._collected.masked.card_type
+        card_type = self._checkout.collected.masked.card_type
         attempt = self._attempt if step is self._step else self._payment_attempt
-        chosen = choose(self._order.prompts, step=step, attempt=attempt, card_type=card_type, error_type=self._error)
-        return chosen or default_actions(
-            step, card_type=card_type, error_type=self._error if say_error else "", tokenize=self._order.tokenizes
+        matching = self._first_entry is not None
+        chosen = choose(
+            self._order.prompts,
+            step=step,
+            attempt=attempt,
+            card_type=card_type,
+            error_type=self._error,
+            matching=matching,
         )
-
-    def _play(self, step: Step, actions: tuple[Action, ...], now: float, *, interruptible: bool) -> None:
-        self._token += 1
-        self._playing = self._token
-        self._deadline = now + _PROMPT_LIMIT_S
-        self._commands.append(Play(token=self._token, step=step, actions=actions, interruptible=interruptible))
-
-    def _hush(self) -> None:
-        if self._playing is not None:
-            self._playing = None
-            self._commands.append(StopPlaying())
+        return chosen or default_actions(
+            step,
+            card_type=card_type,
+            error_type=self._error if say_error else "",
+            tokenize=self._order.tokenizes,
+            matching=matching,
+            bank=self._order.method == PaymentMethod.ACH_DEBIT,
+        )
 
     def _report(self, step: Step, attempt: int) -> None:
         status = PayStatus(
@@ -446,40 +373,10 @@ class PayMachine:
             error_type=self._error,
             attempt=attempt,
             payment_method=PaymentMethod(self._order.method),
-            **self._masked(),
+            matching=self._first_entry is not None,
+            **self._checkout.masked,
         )
         self._commands.append(EmitStatus(status))
-
-    def _masked(self) -> dict[str, str]:
-        return {field.name: getattr(self._collected.masked, field.name) for field in fields(MaskedFields)}
-
-    def _nothing_collected(self) -> Collected:
-        known = self._order.postal_code
-        return Collected(mask_char=self._order.mask_char, postal_code=known if isinstance(known, str) else "")
-
-    def _final_result(self) -> PayResult:
-        answer, paid = self._answer, self._result is Result.SUCCESS
-        refused = answer is not None and not paid
-        message = answer.error_message if answer is not None and refused else ""
-        code = answer.error_code if answer is not None and refused else ""
-        exhausted = self._result is Result.TOO_MANY_FAILED_ATTEMPTS
-        return PayResult(
-            result=self._result,
-            operation=self._order.operation,
-            payment_method=PaymentMethod(self._order.method),
-            transaction_id=self._transaction_id,
-            outcome=answer.outcome if answer is not None else None,
-            charge_id=answer.charge_id if answer is not None and paid else "",
-            token_id=answer.token_id if answer is not None and paid else "",
-            payment_error=self._error if exhausted else message or (self._error if refused else ""),
-            payment_error_code=code,
-            connector_error=ConnectorFault(code=code, message=message) if code or message else None,
-            parameters=answer.parameters if answer is not None else MappingProxyType({}),
-            attempts=self._n_submissions,
-            hung_up=self._hung_up,
-            stopped=self._stopped,
-            **self._masked(),
-        )
 
 
 _ACTIONS: Mapping[Do, Callable[[PayMachine, float], None]] = MappingProxyType(
@@ -490,7 +387,13 @@ _ACTIONS: Mapping[Do, Callable[[PayMachine, float], None]] = MappingProxyType(
         Do.COLLECT: PayMachine._collect,
         Do.END_ENTRY: PayMachine._end_entry,
         Do.ASK_NEXT: PayMachine._ask_next,
+        Do.ASK_SECOND: PayMachine._ask_second,
         Do.ASK_AGAIN: PayMachine._ask_again,
+        Do.READ_BACK: PayMachine._read_back,
+        Do.AWAIT_DECISION: PayMachine._await_decision,
+        Do.JUDGE_KEY: PayMachine._judge_key,
+        Do.JUDGE_SILENCE: PayMachine._judge_silence,
+        Do.DISCARD: PayMachine._discard,
         Do.SUBMIT: PayMachine._submit,
         Do.AWAIT_ANSWER: PayMachine._await_answer,
         Do.HOLD_ANSWER: PayMachine._hold_answer,
@@ -502,6 +405,7 @@ _ACTIONS: Mapping[Do, Callable[[PayMachine, float], None]] = MappingProxyType(
         Do.CANCEL: PayMachine._cancel,
         Do.LEAVE: PayMachine._leave,
         Do.END_STOPPED: PayMachine._end_stopped,
+        Do.END_FAULTY: PayMachine._end_faulty,
         Do.ABANDON: PayMachine._abandon,
         Do.SETTLE: PayMachine._settle,
         Do.CLOSE: PayMachine._close,

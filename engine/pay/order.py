@@ -8,14 +8,14 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
-from engine.pay.cards import ALIASES, CardType
+from engine.pay.cards import ALIASES, CardType, MaskStyle
 from engine.pay.errors import OrderError
 from engine.pay.fields import Step, field_of
 from engine.pay.money import parse_amount
 from engine.pay.prompt_rules import PromptRule
 from engine.pay.submission import Operation, PaymentMethod, TokenType
 
-__all__ = ("PayOrder", "RetryRule")
+__all__ = ("MaskStyle", "PayOrder", "RetryRule")
 
 _MAX_TIMEOUT_S = 600.0  # REST Payments, Timeout
 _MAX_RETRIES = 10
@@ -64,6 +64,11 @@ class PayOrder:
     language: str = ""
     voice: str = ""
     mask_char: str = "*"
+    mask_style: str = MaskStyle.PLAIN
+    matching: frozenset[Step] = frozenset()
+    "Steps that are keyed twice and have to be the same both times."
+    confirm: bool = False
+    "Whether the last four are read back before the connector is asked: 1 confirms, 2 cancels (`dialects.md` §5.2)."
     bank_account_type: str = "consumer-checking"
     limit_included: bool = False
     "Whether exactly 1,000,000 is a permitted amount."
@@ -86,6 +91,8 @@ class PayOrder:
         self._require("valid_card_types", bool(self.valid_card_types), "at least one card type")
         for name in self.valid_card_types:
             self._require("valid_card_types", name in names, f"no such card type: {name[:40]!r}")
+        self._require("mask_style", self.mask_style in tuple(MaskStyle), "plain or dashed")
+        self._require("matching", not self.matching & _ANNOUNCED, "only steps that are asked")
         self._require("announced", self.announced <= _ANNOUNCED, "only steps that ask nothing")
 
     @staticmethod
@@ -122,6 +129,14 @@ class PayOrder:
     def prompts_per_step(self) -> int:
         """How often a step is asked before the payment is given up, the first time included."""
         return max(1, self.max_attempts + _PROMPTS_BEYOND[self.retry_rule])
+
+    @property
+    def speaks_by_itself(self) -> bool:
+        """Whether the caller may hear a prompt of the engine's own, which then has to exist in the language (D-18)."""
+        always = [rule for rule in self.prompts if not any(rule.specificity)]
+        first = {rule.step for rule in always if not rule.matching}
+        second = {rule.step for rule in always if rule.matching}
+        return self.confirm or not ({*self.steps, *self.announced} <= first and self.matching & {*self.steps} <= second)
 
     @property
     def accepted(self) -> frozenset[str]:

@@ -11,10 +11,27 @@ from dataclasses import dataclass
 
 from engine.pay.cards import ALIASES
 from engine.pay.errors import OrderError
-from engine.pay.fields import ErrorType, Step
-from prompts.keys import error_key, step_key
+from engine.pay.fields import ErrorType, Step, field_of
+from engine.pay.results import MaskedFields
+from prompts.keys import PromptKey, error_key, step_key
 
-__all__ = ("Action", "DefaultPrompt", "PlayFile", "PromptRule", "Say", "choose", "default_actions", "tokens")
+__all__ = (
+    "CONFIRMATION",
+    "Action",
+    "DefaultPrompt",
+    "PlayFile",
+    "PromptRule",
+    "Say",
+    "Silence",
+    "choose",
+    "confirm_actions",
+    "default_actions",
+    "matching_steps",
+    "tokens",
+)
+
+CONFIRMATION = "confirmation"
+"What `Play.step` says while the last four are read back; no dialect has a step for it, so no status tells of it."
 
 _TOKEN = re.compile(r"[a-z0-9-]+")
 _OTHER_STEP_NAMES = {"payment-cancelled": Step.CANCELED}  # D-1: the SDK's schema has it with two l
@@ -27,6 +44,10 @@ class Say:
     """Speak a text."""
 
     text: str
+    language: str = ""
+    "Empty: the payment's."
+    voice: str = ""
+    "Empty: the payment's."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +58,22 @@ class PlayFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Say nothing for a while."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class DefaultPrompt:
     """Play a prompt of the engine's own catalogue, by the key of ``prompts.keys``."""
 
     key: str
+    digits: str = ""
+    "What fills ``{digits}``, four at most: spoken at once and kept nowhere."
 
 
-Action = Say | PlayFile | DefaultPrompt
+Action = Say | PlayFile | Silence | DefaultPrompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +157,49 @@ def choose(
     return max(fitting, key=lambda rule: rule.specificity).actions if fitting else None
 
 
+def matching_steps(rules: Iterable[PromptRule]) -> frozenset[Step]:
+    """Return the steps that are keyed twice because a prompt asks for the second entry (TwiML, `dialects.md` §4.1)."""
+    return frozenset(Step(rule.step) for rule in rules if rule.matching)
+
+
 def default_actions(
-    step: Step, *, card_type: str = "", error_type: str = "", tokenize: bool = False
+    step: Step,
+    *,
+    card_type: str = "",
+    error_type: str = "",
+    tokenize: bool = False,
+    matching: bool = False,
+    bank: bool = False,
 ) -> tuple[DefaultPrompt, ...]:
-    """Return what is said without a prompt of the application's own: the error, when there is a text, then the step."""
+    """Return what is said without a prompt of the application's own.
+
+    The error, when there is a text; then the step (``matching``: to key it once more); then, after an error only, how
+    to end an entry that does not end by its length. Whoever gets it right needs no ``#`` and is not held up by it.
+    Of a ``bank`` debit that was refused only the step is said: it is no declined card.
+    """
+    if bank and error_type == ErrorType.CARD_DECLINED:
+        error_type = ""
     named = _TOKENIZE_STEPS.get(step, step) if tokenize else step
-    keys = (error_key(error_type), step_key(named, card_type))
+    asks = PromptKey.REENTER_TO_MATCH if matching else step_key(named, card_type)
+    ending = PromptKey.FINISH_KEY if error_type and _is_open_ended(step) else None
+    keys = (error_key(error_type), asks, ending)
     return tuple(DefaultPrompt(str(key)) for key in keys if key is not None)
+
+
+def confirm_actions(masked: MaskedFields) -> tuple[DefaultPrompt, ...]:
+    """Return what reads the payment back: the last four of the card or the last two of the account, then the keys.
+
+    Only digits that the masks show anyway are handed on.
+    """
+    shown = masked.last_four or "".join(char for char in masked.account_number if char.isdigit())
+    return (
+        DefaultPrompt(str(PromptKey.CONFIRM_LAST_FOUR), digits=shown),
+        DefaultPrompt(str(PromptKey.PRESS_1_TO_CONFIRM)),
+    )
+
+
+def _is_open_ended(step: Step) -> bool:
+    try:
+        return field_of(step).open_ended
+    except KeyError:
+        return False  # it is announced, not asked

@@ -28,6 +28,7 @@ class Result(StrEnum):
     CALLER_INTERRUPTED_WITH_STAR = "caller-interrupted-with-star"
     CALLER_HUNG_UP = "caller-hung-up"
     RELAY_PAY_STOP = "relay-pay-stop"
+    CANCELED = "canceled"  # by the agent, or by the caller who did not confirm (D-50, D-51)
     VALIDATION_ERROR = "validation-error"
     INTERNAL_ERROR = "internal-error"
 
@@ -58,6 +59,12 @@ class PayStatus(MaskedFields):
     attempt: int = 1
     "From 1; counts the prompts of this step, and at the card number the payments too."
     payment_method: PaymentMethod = PaymentMethod.CREDIT_CARD
+    matching: bool = False
+    "The second of two entries that have to match is asked."
+    required: tuple[str, ...] = ()
+    "Steps that are still missing, where an agent drives the capture; second entries end in ``-matcher`` (D-39)."
+    partial: bool = False
+    "Whether the values are those of an entry that is still being keyed (D-40)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,8 @@ class PayResult(MaskedFields):
     "The connector's last verdict; None when it was never asked."
     charge_id: str = ""
     token_id: str = ""
+    profile_id: str = ""
+    "The payer's profile at the gateway, if it named one (D-48)."
     payment_error: str = ""
     "The connector's message or, for exhausted retries, the last error type."
     payment_error_code: str = ""

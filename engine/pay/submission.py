@@ -89,6 +89,8 @@ class ConnectorAnswer:
     outcome: Outcome
     charge_id: str = ""
     token_id: str = ""
+    profile_id: str = ""
+    "Identity of the payer's profile at the gateway, if it keeps one (D-48)."
     error_code: str = ""
     error_message: str = ""
     error_type: str = ""

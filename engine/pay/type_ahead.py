@@ -11,24 +11,33 @@ _MAX_FINISH_KEYS = 16
 
 
 class TypeAhead:
-    """A queue of keys, first in, first out; what does not fit any more is dropped."""
+    """A queue of keys, first in, first out.
 
-    __slots__ = ("_digits", "_finish_after", "_next")
+    More keys than fit are no payment typed ahead, and the beginning of them could pass for a field that was cut short:
+    all are forgotten then, and what follows too, until the queue is flushed.
+    """
+
+    __slots__ = ("_digits", "_finish_after", "_next", "_overflowed")
 
     def __init__(self) -> None:
         self._digits = Secret(MAX_CAPACITY)
         self._finish_after: list[int] = []
         self._next = 0
+        self._overflowed = False
 
     def __len__(self) -> int:
         return len(self._digits) - self._next + len(self._finish_after)
 
     def keep(self, code: int) -> None:
         """Add a key, by its RFC 4733 code: 0 to 9, or 11 for ``#``."""
-        if code == _FINISH_KEY:
-            if len(self._finish_after) < _MAX_FINISH_KEYS:
-                self._finish_after.append(len(self._digits))
-        elif len(self._digits) < self._digits.capacity:
+        if self._overflowed or self._digits.wiped:
+            return
+        if len(self._digits) == self._digits.capacity or len(self._finish_after) == _MAX_FINISH_KEYS:
+            self.flush()
+            self._overflowed = True
+        elif code == _FINISH_KEY:
+            self._finish_after.append(len(self._digits))
+        else:
             self._digits.append(code)
 
     def take(self) -> int | None:
@@ -46,6 +55,7 @@ class TypeAhead:
         self._digits.clear()
         self._finish_after.clear()
         self._next = 0
+        self._overflowed = False
 
     def wipe(self) -> None:
         """Forget every key for good."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import ClassVar, TypeVar
 
@@ -135,7 +136,8 @@ class Softphone:
         try:
             await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
-            process.kill()
+            with suppress(ProcessLookupError):  # it went, and its pipes were slower
+                process.kill()
             await process.wait()
         finally:
             await asyncio.gather(*self._readers, return_exceptions=True)

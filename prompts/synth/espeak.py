@@ -16,11 +16,22 @@ import numpy as np
 from prompts.catalog import Catalog
 from prompts.clip import Clip
 from prompts.errors import SynthesisError
+from prompts.pieces import Speech, as_speech, to_ssml, without_controls
 from prompts.synth.pool import WorkerError, WorkerPool
-from prompts.synth.protocol import MAX_TEXT_CHARS, Audio
-from prompts.synth.wire import Header
+from prompts.synth.protocol import MAX_TEXT_CHARS, Audio, Capabilities
+from prompts.synth.wire import Header, pack_speech
 
-__all__ = ("PROGRAM", "WORDS_PER_MINUTE", "EspeakSynthesizer", "speak", "split_answer", "voice_name")
+__all__ = (
+    "PROGRAM",
+    "WORDS_PER_MINUTE",
+    "EspeakSynthesizer",
+    "ask",
+    "markup",
+    "plain",
+    "speak",
+    "split_answer",
+    "voice_name",
+)
 
 PROGRAM = "espeak-ng"
 REMEDY_MISSING = "install it: apt-get install espeak-ng"
@@ -32,11 +43,12 @@ _FEMALE = "+f3"
 _GENDERS: Final = {"female": _FEMALE, "woman": _FEMALE, "male": "", "man": "", "": ""}
 # A name and a variant, never a path: the program opens the file that -v names.
 _VOICE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*(\+[A-Za-z0-9]+)?\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class EspeakSynthesizer:
     """Speaks through a pool of worker processes that run espeak-ng."""
+
+    capabilities = Capabilities()
 
     def __init__(
         self,
@@ -64,30 +76,36 @@ class EspeakSynthesizer:
         except WorkerError as error:
             raise SynthesisError(str(error)) from None
 
-    async def synthesize(self, text: str, *, locale: str, voice: str) -> Clip:
-        """Speak ``text`` in the voice `voice_name` finds; raise SynthesisError."""
-        if len(text) > MAX_TEXT_CHARS:
-            raise SynthesisError(
-                f"a text of {len(text)} characters is too long", remedy=f"{MAX_TEXT_CHARS} are the most; split it"
-            )
+    async def synthesize(self, text: str | Speech, *, locale: str, voice: str) -> Clip:
+        """Speak in the voice `voice_name` finds; raise SynthesisError."""
         header: Header = {
-            "op": "speak",
+            "op": "espeak",
             "voice": voice_name(voice, locale, self._catalog),
             "words_per_minute": self._words_per_minute,
             "program": self._program,
         }
-        try:
-            answer, body = await self._pool.request(header, text.encode("utf-8", "replace"))
-        except WorkerError as error:
-            raise SynthesisError(str(error)) from None
-        if not answer.get("ok"):
-            raise SynthesisError(str(answer.get("message", "")), remedy=str(answer.get("remedy", "")))
-        pcmu, pcma = split_answer(body)
-        return Clip(name="", pcmu=pcmu, pcma=pcma)
+        return await ask(self._pool, header, text)
 
     async def close(self) -> None:
         """End the workers."""
         await self._pool.close()
+
+
+async def ask(pool: WorkerPool, header: Header, text: str | Speech) -> Clip:
+    """Have a worker speak; raise SynthesisError."""
+    speech = as_speech(text)
+    if len(speech.text) > MAX_TEXT_CHARS:
+        raise SynthesisError(
+            f"a text of {len(speech.text)} characters is too long", remedy=f"{MAX_TEXT_CHARS} are the most; split it"
+        )
+    try:
+        answer, body = await pool.request(header, pack_speech(speech))
+    except WorkerError as error:
+        raise SynthesisError(str(error)) from None
+    if not answer.get("ok"):
+        raise SynthesisError(str(answer.get("message", "")), remedy=str(answer.get("remedy", "")))
+    pcmu, pcma = split_answer(body)
+    return Clip(name="", pcmu=pcmu, pcma=pcma)
 
 
 def split_answer(body: bytes) -> tuple[bytes, bytes]:
@@ -115,16 +133,22 @@ def voice_name(voice: str, locale: str, catalog: Catalog) -> str:
     return name
 
 
-def speak(text: str, *, voice: str, words_per_minute: int = WORDS_PER_MINUTE, program: str = PROGRAM) -> Audio:
-    """Speak ``text`` and wait for it: for the worker. Raises SynthesisError; an empty text gives no samples."""
+def speak(text: str | Speech, *, voice: str, words_per_minute: int = WORDS_PER_MINUTE, program: str = PROGRAM) -> Audio:
+    """Speak and wait for it: for the worker. Raises SynthesisError; an empty text gives no samples."""
     found = shutil.which(program)
     if found is None:
         raise SynthesisError(f"{program} was not found on PATH", remedy=REMEDY_MISSING)
-    # -b 1: UTF-8. -z: no pause after the last sentence. SSML stays off (-m), so "<" is only a character.
+    speech = as_speech(text)
+    # -b 1: UTF-8. -z: no pause after the last sentence. -m: SSML; off for a plain text, so "<" is only a character.
     command = [found, "--stdin", "--stdout", "-b", "1", "-z", "-s", str(words_per_minute), "-v", voice]
+    if speech.is_plain:
+        source = plain(speech.text)
+    else:
+        command.append("-m")
+        source = markup(speech)
     try:
         done = subprocess.run(
-            command, input=_plain(text).encode("utf-8", "replace"), capture_output=True, timeout=_PROGRAM_TIMEOUT_S
+            command, input=source.encode("utf-8", "replace"), capture_output=True, timeout=_PROGRAM_TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
         raise SynthesisError(f"{program} did not finish within {_PROGRAM_TIMEOUT_S} s") from None
@@ -137,9 +161,14 @@ def speak(text: str, *, voice: str, words_per_minute: int = WORDS_PER_MINUTE, pr
     return _parse_wav(done.stdout, program)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Take out what espeak-ng reads as a command: control characters (^A introduces one) and ``[[phonemes]]``."""
-    return _CONTROL.sub(" ", text).replace("[", " ")
+    return without_controls(text).replace("[", " ")
+
+
+def markup(speech: Speech) -> str:
+    """Write pieces as SSML, whose pauses espeak-ng keeps to some milliseconds."""
+    return to_ssml(speech, plain)
 
 
 def _parse_wav(data: bytes, program: str) -> Audio:

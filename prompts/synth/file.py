@@ -1,9 +1,15 @@
-"""Audio files as prompts: what libsndfile reads (WAV, FLAC, Ogg, MP3, AIFF, AU …), and headerless G.711."""
+"""Audio files as prompts: what libsndfile reads (WAV, FLAC, Ogg, MP3, AIFF, AU …), and headerless G.711.
+
+What a file is, its first bytes say and not its name. Only headerless G.711, which has no first bytes of its own, is
+told by its name (``.ulaw``, ``.alaw``).
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +23,18 @@ from prompts.synth.espeak import split_answer
 from prompts.synth.pool import WorkerError, WorkerPool
 from prompts.synth.wire import Header
 
-__all__ = ("MAX_DURATION_S", "MAX_FILE_BYTES", "AudioFileReader", "read_file")
+__all__ = ("G711_LAWS", "MAX_DURATION_S", "MAX_FILE_BYTES", "AudioFileReader", "audio_kind", "read_file")
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_DURATION_S = 600
 _REMEDY = "use WAV, FLAC, Ogg or MP3, or headerless 8 kHz G.711 named .ulaw or .alaw"
-_ULAW = frozenset({".ulaw", ".ul", ".mulaw", ".pcmu"})
-_ALAW = frozenset({".alaw", ".al", ".pcma"})
+G711_LAWS: Mapping[str, str] = MappingProxyType(
+    {".ulaw": "ulaw", ".ul": "ulaw", ".mulaw": "ulaw", ".pcmu": "ulaw", ".alaw": "alaw", ".al": "alaw", ".pcma": "alaw"}
+)
+"Endings of names, in lower case, that mean headerless G.711 at 8 kHz, and its law."
+_BLOCK_SAMPLES = 1 << 20  # decoded at a time, all channels together: 8 MB
+HEAD_BYTES = 16
+"What `audio_kind` looks at."
 
 
 class AudioFileReader:
@@ -68,10 +79,13 @@ def read_file(path: Path, *, level: bool = True) -> tuple[bytes, bytes]:
         raise AudioFileError(f"{path} is empty")
     if size > MAX_FILE_BYTES:
         raise AudioFileError(f"{path} has {size} bytes", remedy=f"{MAX_FILE_BYTES} are the most")
-    kind = path.suffix.lower()
     try:
-        if kind in _ULAW or kind in _ALAW:
-            return _read_g711(path, kind)
+        with path.open("rb") as file:
+            kind = audio_kind(file.read(HEAD_BYTES))
+        law = G711_LAWS.get(path.suffix.lower(), "")
+        # 0xFF is silence in mu-law and the first byte of an MPEG frame: the name decides between those two.
+        if law and kind in ("", "mp3"):
+            return _read_g711(path, law)
         samples, rate_hz = _decode(path)
     except OSError as error:
         raise AudioFileError(f"{path}: {error.strerror}", remedy="check the permissions") from None
@@ -81,13 +95,29 @@ def read_file(path: Path, *, level: bool = True) -> tuple[bytes, bytes]:
         raise AudioFileError(f"{path} is sampled at {rate_hz} Hz", remedy="use 8000 to 48000 Hz") from None
 
 
-def _read_g711(path: Path, kind: str) -> tuple[bytes, bytes]:
-    data = path.read_bytes()
-    if data.startswith(b"RIFF"):
-        raise AudioFileError(f"{path} is a WAV file by its content", remedy="name it .wav")
-    if len(data) > MAX_DURATION_S * RATE_HZ:
+def audio_kind(head: bytes) -> str:
+    """Return ``wav``, ``flac``, ``ogg``, ``mp3``, ``aiff`` or ``au`` by the first `HEAD_BYTES` of a file, else ``""``.
+
+    >>> audio_kind(b"fLaC" + bytes(12))
+    'flac'
+    """
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    for magic, kind in ((b"fLaC", "flac"), (b"OggS", "ogg"), (b".snd", "au"), (b"ID3", "mp3")):
+        if head.startswith(magic):
+            return kind
+    # An MPEG audio frame without a tag: 11 bits of ones, version not reserved, layer III (ISO 11172-3 2.4.1.3).
+    is_frame = len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2 and head[1] & 0x18 != 0x08
+    return "mp3" if is_frame else ""
+
+
+def _read_g711(path: Path, law: str) -> tuple[bytes, bytes]:
+    if path.stat().st_size > MAX_DURATION_S * RATE_HZ:
         raise AudioFileError(f"{path} is longer than {MAX_DURATION_S} s")
-    if kind in _ULAW:
+    data = path.read_bytes()
+    if law == "ulaw":
         return data, g711.ulaw_to_alaw(data)
     return g711.alaw_to_ulaw(data), data
 
@@ -98,12 +128,16 @@ def _decode(path: Path) -> tuple[NDArray[np.int16], int]:
 
     try:
         with soundfile.SoundFile(path) as opened:
-            rate_hz, frames = int(opened.samplerate), int(opened.frames)
-            if frames > MAX_DURATION_S * rate_hz:
+            rate_hz = int(opened.samplerate)
+            # Not more than this is decoded, whatever the header says, and never all channels of it at once.
+            most, block = MAX_DURATION_S * rate_hz, max(1, _BLOCK_SAMPLES // int(opened.channels))
+            if int(opened.frames) > most:
                 raise AudioFileError(f"{path} is longer than {MAX_DURATION_S} s")
-            # Not more than the header says it holds, whatever it says.
-            audio = opened.read(MAX_DURATION_S * rate_hz, dtype="float64", always_2d=True)
+            parts: list[NDArray[np.int16]] = []
+            left = most
+            while left > 0 and len(audio := opened.read(min(block, left), dtype="float64", always_2d=True)):
+                parts.append(np.clip(np.rint(audio.mean(axis=1) * 32768.0), -32768, 32767).astype(np.int16))
+                left -= len(audio)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError):
         raise AudioFileError(f"{path} cannot be read as audio", remedy=_REMEDY) from None
-    mono = audio.mean(axis=1)
-    return np.clip(np.rint(mono * 32768.0), -32768, 32767).astype(np.int16), rate_hz
+    return (np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)), rate_hz

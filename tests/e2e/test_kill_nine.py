@@ -16,8 +16,7 @@ import pytest
 from engine.connectors import SandboxGateway
 from engine.ledger import Ledger
 from engine.pay.submission import Outcome
-from tests.support.gateway import TLS_FILES, FakeGateway, server_tls
-from tests.support.memory_scan import scan
+from tests.support.gateway import FakeGateway
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.e2e]
 
@@ -159,33 +158,5 @@ async def test_killed_while_a_webhook_is_under_way_loses_none(ledger_url: str, t
         async with charger(**common) as second:
             await second.until("idle")
         assert [received.body for received in receiver.requests] == [b"1", b"2", b"2", b"3"]
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="reading another process's memory needs CAP_SYS_PTRACE")
-@pytest.mark.parametrize(("kind", "loop"), [("tls", "asyncio"), ("tls", "uvloop"), ("sandbox", "uvloop")])
-async def test_after_the_answer_no_digit_is_in_the_memory_of_the_process(
-    ledger_url: str, tmp_path: Path, kind: str, loop: str
-) -> None:
-    tls = server_tls() if kind == "tls" else None
-    async with FakeGateway(["http_500_after"], tls=tls) as gateway:
-        where = {"sandbox": str(tmp_path / "sandbox.sqlite3")} if kind == "sandbox" else {"gateway": gateway.url}
-        settings: dict[str, Any] = {"ledger": ledger_url, "uvloop": loop == "uvloop", "charge": True, **where}
-        if tls:
-            settings["ca"] = str(TLS_FILES / "ca.pem")
-        async with charger(**settings) as process:
-            process.key(f"{CARD}#{CODE}#")
-            answered = await process.until("answered")
-            await process.until("idle")
-            hits = scan(process.process.pid, [CARD, CARD[:12], CARD[4:], f'"cvv":"{CODE}"'])
-        assert answered["outcome"] == "succeeded"
-        assert hits == []
-        for file in tmp_path.iterdir():
-            assert CARD.encode() not in file.read_bytes()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="reading another process's memory needs CAP_SYS_PTRACE")
-async def test_the_search_finds_what_is_there(ledger_url: str, tmp_path: Path) -> None:
-    async with charger(ledger=ledger_url, sandbox=str(tmp_path / "s.sqlite3"), leak=True) as process:
-        process.key(f"{CARD}#")
-        assert (await process.until("idle"))["leaked"] == len(CARD)
-        assert {hit.encoding for hit in scan(process.process.pid, [CARD])} == {"ascii"}
+        numbers = [received.headers["x-paytone-delivery"] for received in receiver.requests]
+        assert numbers == ["1", "2", "2", "3"]  # by which a receiver knows the second one again

@@ -37,6 +37,9 @@ type = "signalwire"
 url = "{gateway.url}"
 allow_insecure = true
 
+[webhooks]
+allow = ["127.0.0.0/8"]
+
 [form.donation]
 amount = "25.00"
 connector = "shop"

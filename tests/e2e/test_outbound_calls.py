@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
@@ -32,6 +32,7 @@ from engine.events import (
     PromptStarted,
     RegistrationState,
 )
+from engine.form import FormProgram
 from engine.net.dialling import OutboundCall
 from engine.service import Engine
 from engine.softphone.backend import BackendName
@@ -137,7 +138,7 @@ async def key_the_payment(found: Watched, phone: Softphone) -> PaymentFinished:
     return event
 
 
-@pytest.mark.parametrize("backend", [BackendName.NATIVE, BackendName.AUTO])
+@pytest.mark.parametrize("backend", [BackendName.AUTO, pytest.param(BackendName.NATIVE, marks=pytest.mark.soak)])
 async def test_who_is_called_pays(tmp_path: Path, backend: BackendName) -> None:
     async with watched(tmp_path) as found, Softphone(backend=backend) as phone:
         call_id = found.place(phone.uri)
@@ -238,9 +239,9 @@ async def test_keys_pressed_in_early_media_are_kept_for_the_first_step(tmp_path:
 
 async def keys_heard(found: Watched, count: int) -> None:
     """Wait until the call's leg has heard so many keys."""
-    (call,) = found.engine._calls.values()
+    (call,) = found.engine.switchboard.calls()
     async with asyncio.timeout(WAIT_S):
-        while sum(call._program._digits.values()) < count:
+        while sum(cast(FormProgram, call.program)._run._digits.values()) < count:
             await asyncio.sleep(0.01)
 
 
@@ -253,7 +254,7 @@ async def test_the_last_fork_with_early_media_counts_until_the_answer(tmp_path: 
         first.respond(invite, 183, tag="two", sdp=second.sdp(invite))
         first.respond(invite, 180, tag="two")
         await found.wait(CallRinging)
-        (call,) = found.engine._calls.values()
+        (call,) = found.engine.switchboard.calls()
         assert call._media is not None
         assert call._media.remote_rtp_port == second.sdp(invite).media[0].port
         first.respond(invite, 200, tag="one", sdp=first.sdp(invite))

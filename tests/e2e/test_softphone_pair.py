@@ -60,6 +60,7 @@ async def finish(caller: Softphone, callee: Softphone) -> None:
     await callee.wait_state(CallState.DISCONNECTED)
 
 
+@pytest.mark.soak  # long; CI runs it
 @each_caller
 async def test_every_key_sent_in_band_is_in_what_the_callee_hears(backends: Backends, tmp_path: Path) -> None:
     heard = tmp_path / "heard.wav"

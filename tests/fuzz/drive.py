@@ -1,10 +1,10 @@
 """Run a fuzz target for a bounded time: `python tests/fuzz/drive.py fuzz_rtcp --seconds 60`.
 
 With atheris (`--atheris`) libFuzzer drives, guided by the coverage of the Python code. Without it, this file mutates
-the target's seeds itself; guided by the lines of `sip` that run, or by the branches of the compiled kernels where
-these were built by gcc with PAYTONE_SANITIZE=address and PAYTONE_FUZZ=1 and ``coverage.c`` is preloaded (`make fuzz`
-does all that). How far the process's memory grew after the first tenth of the time is told at the end. A run is
-repeated by its `--seed`. An input that fails is written to the current directory, and ends the run.
+the target's seeds itself; guided by the lines of `sip`, `prompts` and `engine` that run, or by the branches of the
+compiled kernels where these were built by gcc with PAYTONE_SANITIZE=address and PAYTONE_FUZZ=1 and ``coverage.c`` is
+preloaded (`make fuzz` does all that). How far the process's memory grew after the first tenth of the time is told at
+the end. A run is repeated by its `--seed`. An input that fails is written to the current directory, and ends the run.
 """
 
 from __future__ import annotations
@@ -35,12 +35,38 @@ PYTHON = (
     "fuzz_sip_uri",
     "fuzz_sip_headers",
     "fuzz_digest",
+    "fuzz_swml_expression",
     "fuzz_sdp",
     "fuzz_sip_endpoint",
     "fuzz_sip_redact",
     "fuzz_sip_stream",
+    "fuzz_ncco_legs",
+    "fuzz_pay_machine",
+    "fuzz_pay_capture",
+    "fuzz_payments_requests",
+    "fuzz_calls_requests",
+    "fuzz_vonage_requests",
+    "fuzz_relay_requests",
+    "fuzz_connector_answer",
+    "fuzz_ssml",
+    "fuzz_swml_interpreter",
+    "fuzz_ncco",
+    "fuzz_ncco_interpreter",
+    "fuzz_twiml",
+    "fuzz_twiml_pay",
+    "fuzz_signalwire_pay",
+    "fuzz_ncco_pay",
+    "fuzz_document_run",
+    "fuzz_swml_program",
+    "fuzz_ncco_program",
+    "fuzz_dial",
+    "fuzz_ncco_rooms",
+    "fuzz_swml",
+    "fuzz_relay_frames",
+    "fuzz_actions",
 )
 TARGETS = COMPILED + PYTHON
+TRACED = tuple(f"{os.sep}{package}{os.sep}" for package in ("sip", "prompts", "engine"))
 INTERESTING = (0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 128, 160, 192, 200, 201, 203, 207, 223, 254, 255)
 LONGEST = 4096
 
@@ -90,7 +116,7 @@ class _Coverage:
 
 
 class _PythonCoverage:
-    """The lines of `sip` that were run, seen by the interpreter's trace function."""
+    """The lines of `sip`, `prompts` and `engine` that were run, seen by the interpreter's trace function."""
 
     def __init__(self) -> None:
         self._lines: set[tuple[CodeType, int]] = set()
@@ -108,7 +134,7 @@ class _PythonCoverage:
         return len(self._lines)
 
     def _enter(self, frame: FrameType, event: str, arg: object) -> TraceFunction | None:
-        return self._line if f"{os.sep}sip{os.sep}" in frame.f_code.co_filename else None
+        return self._line if any(part in frame.f_code.co_filename for part in TRACED) else None
 
     def _line(self, frame: FrameType, event: str, arg: object) -> TraceFunction:
         place = (frame.f_code, frame.f_lineno)
@@ -163,7 +189,7 @@ def _main() -> None:
     if options.atheris:
         import atheris  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-        with atheris.instrument_imports(include=["engine", "sip", "tests"]):
+        with atheris.instrument_imports(include=["engine", "prompts", "sip", "tests"]):
             target = importlib.import_module(f"tests.fuzz.{options.target}")
         with tempfile.TemporaryDirectory() as corpus:
             for n, data in enumerate(target.SEEDS):

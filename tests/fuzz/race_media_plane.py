@@ -1,8 +1,9 @@
 """Drive a media plane from Python while its clocks run, for a build with PAYTONE_SANITIZE=thread (`make sanitize`).
 
 Every command that the plane takes is given, and every figure read, while the threads tick: legs come and go, talk,
-play, key, are configured anew, asked for their figures and closed. Ends with an error where calls do not go on; what
-two threads do to each other's memory is for the sanitizer to say.
+play, key, change their clock to be bridged or to be in a room, are configured anew, asked for their figures and
+closed. Ends with an error where calls do not go on; what two threads do to each other's memory is for the sanitizer to
+say.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from random import Random
 if __name__ == "__main__":  # run as a file, the repository is not on the path
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from engine.media import DigitReceived, Leg, LegClosed, MediaPlane
+from engine.media import DigitReceived, Leg, LegClosed, MediaPlane, Room
 from prompts.clip import Clip
 
 __all__ = ("run",)
@@ -36,10 +37,10 @@ def _configure(leg: Leg, other: Leg, codec: str) -> None:
     )
 
 
-def _disturb(random: Random, legs: list[Leg], clip: Clip) -> None:
+def _disturb(random: Random, plane: MediaPlane, legs: list[Leg], rooms: list[Room], clip: Clip) -> None:
     """Give one command, or read one figure."""
     leg = random.choice(legs)
-    choice = random.randrange(16)
+    choice = random.randrange(20)
     if choice == 0:
         leg.play([clip] * random.randrange(4), token=1, interruptible=random.random() < 0.5, gap_ms=20)
     elif choice == 1:
@@ -71,7 +72,20 @@ def _disturb(random: Random, legs: list[Leg], clip: Clip) -> None:
     elif choice == 13:
         leg.remove_mask_line()
     elif choice == 14:
-        leg.mute(random.random() < 0.5)
+        random.choice([leg.mute, leg.earmuff])(random.random() < 0.5)
+    elif choice == 15:
+        # Of another clock, as often as not.
+        other = random.choice(legs)
+        if other is not leg:
+            leg.bridge(other)
+    elif choice in (16, 17):
+        random.choice(rooms).add(leg, muted=random.random() < 0.2)
+    elif choice == 18:
+        if random.random() < 0.3:
+            rooms.pop(0).close()
+            rooms.append(plane.open_room())
+        elif leg.room is not None:
+            leg.room.remove(leg)
     else:
         leg.play([clip], token=2, interruptible=False, loop=True, report_ms=100)
 
@@ -84,17 +98,18 @@ def run(*, seconds: float, threads: int, seed: int) -> tuple[int, int, int]:
     plane.start()
     closed = keys = asked = 0
     legs: list[Leg] = []
+    rooms = [plane.open_room(), plane.open_room()]
     until = time.monotonic() + seconds
     try:
         while time.monotonic() < until:
             while len(legs) < 2 * PAIRS:
                 first = plane.open_leg(record=True)
-                pair = [first, plane.open_leg(record=True, beside=first)]
+                pair = [first, plane.open_leg(record=True, beside=first if random.random() < 0.5 else None)]
                 _configure(pair[0], pair[1], "PCMU")
                 _configure(pair[1], pair[0], "PCMU")
                 legs += pair
             for _ in range(random.randrange(20)):
-                _disturb(random, legs, clip)
+                _disturb(random, plane, legs, rooms, clip)
             if random.random() < 0.1:
                 at = random.randrange(PAIRS) * 2
                 for leg in (legs.pop(at), legs.pop(at)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import tempfile
 from collections.abc import AsyncIterator
@@ -128,6 +129,19 @@ class Registrar:
         return await self.program.wait_for(found, pattern, timeout_s=timeout_s)
 
 
+async def _accepting(port: int) -> None:
+    """Wait until connections are taken: Kamailio tells where it listens before it does."""
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
 @asynccontextmanager
 async def running_registrar(directory: Path, *, algorithm: str = "MD5", nonce_s: int = 300) -> AsyncIterator[Registrar]:
     """Run Kamailio on free ports, with a digest of that algorithm and a nonce's life of that many seconds."""
@@ -158,4 +172,6 @@ async def running_registrar(directory: Path, *, algorithm: str = "MD5", nonce_s:
         command = ("kamailio", "-f", config, "-DD", "-E", "-m", "64", "-M", "8", "-Y", run, "-w", directory)
         async with Program(*command, directory=directory) as program:
             await program.wait_line(r"Listening on|tls: 127", timeout_s=READY_TIMEOUT_S)
+            for listener in (port, tls_port):
+                await _accepting(listener)
             yield Registrar(port=port, tls_port=tls_port, authorities=authorities, program=program)

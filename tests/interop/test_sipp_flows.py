@@ -128,15 +128,17 @@ def losing(position: int) -> Choose:
 async def test_a_flow_survives_the_loss_of_any_one_datagram(name: str, tmp_path: Path) -> None:
     places = asyncio.Semaphore(AT_ONCE)
     async with running_answerer() as answerer:
-        whole = await walk_through(name, answerer, losing(-1), tmp_path / "whole")
+        # Where the machine stands still, somebody repeats a datagram: the walk with the fewest counts.
+        whole = [await walk_through(name, answerer, losing(-1), tmp_path / f"whole-{n}") for n in range(3)]
+        received = min(walk.counts.received for walk in whole)
 
         async def lose(position: int) -> int:
             async with places:
                 return (await walk_through(name, answerer, losing(position), tmp_path / str(position))).counts.lost
 
         async with asyncio.TaskGroup() as group:
-            walks = [group.create_task(lose(position)) for position in range(whole.counts.received)]
-        assert sum(walk.result() for walk in walks) >= whole.counts.received - 2, "all but a 180 was lost once"
+            walks = [group.create_task(lose(position)) for position in range(received)]
+        assert sum(walk.result() for walk in walks) >= received - 2, "all but a 180 was lost once"
         await answerer.wait_quiet()
 
 

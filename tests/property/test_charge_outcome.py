@@ -1,23 +1,27 @@
-"""The SignalWire connector never lies about money, whatever happens to its requests and answers."""
+"""No connector lies about money, whatever happens to its requests and answers."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.connectors import SignalWire
+from engine.connectors import SignalWire, Twilio
+from engine.connectors.generic import JsonConnector
 from engine.net.http import BadAnswer, HttpError, HttpResponse, NotSent, Unanswered, request
-from engine.pay.submission import ConnectorAnswer, Outcome
+from engine.pay.submission import ConnectorAnswer, Outcome, Submission
 from tests.support.gateway import FakeGateway
-from tests.support.payments import VISA, SlidingClock, submission_of
+from tests.support.payments import ACCOUNT, VISA, SlidingClock, bank_debit_of, submission_of
 
 URL = "https://gateway.example/pay"
+
+Wire = tuple[type[JsonConnector], Callable[[], Submission]]
+WIRES = st.sampled_from([(SignalWire, submission_of), (Twilio, submission_of), (Twilio, bank_debit_of)])
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +78,18 @@ STEPS = [
 ]
 
 
-@given(script=st.lists(st.sampled_from(STEPS), max_size=7), accepts=st.booleans(), repeats=st.integers(0, 5))
-@example(script=["lost_after", "not_sent", "404"], accepts=True, repeats=5)
-@example(script=["lost_after", "duplicate"], accepts=True, repeats=5)
+@given(
+    wire=WIRES, script=st.lists(st.sampled_from(STEPS), max_size=7), accepts=st.booleans(), repeats=st.integers(0, 5)
+)
+@example(wire=(SignalWire, submission_of), script=["lost_after", "not_sent", "404"], accepts=True, repeats=5)
+@example(wire=(Twilio, bank_debit_of), script=["lost_after", "duplicate"], accepts=True, repeats=5)
 def test_money_taken_is_never_called_refused(
-    runner: asyncio.Runner, script: list[str], accepts: bool, repeats: int
+    runner: asyncio.Runner, wire: Wire, script: list[str], accepts: bool, repeats: int
 ) -> None:
     gateway = IdempotentGateway(script, accepts=accepts)
-    connector = SignalWire("gw", url=URL, repeats=repeats, sleep=SlidingClock().sleep, send=gateway)
-    answer = runner.run(connector.submit(submission_of()))
+    make, submission = wire
+    connector = make("gw", url=URL, repeats=repeats, sleep=SlidingClock().sleep, send=gateway)
+    answer = runner.run(connector.submit(submission()))
     if gateway.is_booked:
         assert answer.outcome in (Outcome.SUCCEEDED, Outcome.UNKNOWN)
     if answer.outcome is Outcome.SUCCEEDED:
@@ -97,7 +104,7 @@ def test_money_taken_is_never_called_refused(
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(VISA),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([VISA, ACCOUNT]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -106,15 +113,18 @@ ANSWERS = st.fixed_dictionaries(
 )
 
 
-@given(status=st.sampled_from([200, 201, 204, 400, 401, 402, 404, 409, 422, 429, 500]), answer=ANSWERS | JSON)
-def test_no_answer_upsets_the_connector_or_shows_the_card(runner: asyncio.Runner, status: int, answer: Any) -> None:
+@given(
+    wire=WIRES, status=st.sampled_from([200, 201, 204, 400, 401, 402, 404, 409, 422, 429, 500]), answer=ANSWERS | JSON
+)
+def test_no_answer_upsets_the_connector_or_shows_the_number(
+    runner: asyncio.Runner, wire: Wire, status: int, answer: Any
+) -> None:
     async def send(*_: object, **__: object) -> HttpResponse:
         return response(status, json.dumps(answer).encode())
 
-    got: ConnectorAnswer = runner.run(
-        SignalWire("gw", url=URL, sleep=SlidingClock().sleep, send=send).submit(submission_of())
-    )
-    assert VISA not in repr(got)
+    make, submission = wire
+    got: ConnectorAnswer = runner.run(make("gw", url=URL, sleep=SlidingClock().sleep, send=send).submit(submission()))
+    assert (ACCOUNT if submission is bank_debit_of else VISA) not in repr(got)
     named = isinstance(answer, dict) and any(
         isinstance(answer.get(n), str) and answer[n] for n in ("charge_id", "token_id")
     )

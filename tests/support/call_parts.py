@@ -6,8 +6,11 @@ from typing import Any
 
 from engine.errors import MediaError
 from engine.media import LegStatistics
+from engine.program import CallControl
+from sip.errors import LocalProtocolError
 from sip.events import SessionId
 from sip.sdp import SessionDescription, parse
+from sip.uri import Uri
 
 __all__ = ("SESSION", "STATISTICS", "FakeLedger", "FakeLeg", "FakePlane", "FakeProgram", "Signals", "described")
 
@@ -22,6 +25,8 @@ class Signals:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Any]] = []
+        self.is_busy = False
+        "Whether the endpoint has an offer or a REFER open already."
 
     def ring(self, session: SessionId) -> None:
         self.sent.append(("ring", None))
@@ -38,6 +43,16 @@ class Signals:
     def refuse_offer(self, session: SessionId, status: int) -> None:
         self.sent.append(("refuse_offer", status))
 
+    def offer(self, session: SessionId, sdp: SessionDescription) -> None:
+        self.sent.append(("offer", sdp))
+        if self.is_busy:
+            raise LocalProtocolError("another offer is open")
+
+    def refer(self, session: SessionId, to: Uri) -> None:
+        self.sent.append(("refer", str(to)))
+        if self.is_busy:
+            raise LocalProtocolError("another REFER is under way")
+
     def hang_up(self, session: SessionId, reason: str = "") -> None:
         self.sent.append(("hang_up", reason))
 
@@ -46,6 +61,7 @@ class FakeLeg:
     id = 6
     rtp_port = 30000
     refused_ptime_ms = 60
+    room = None
 
     def __init__(self) -> None:
         self.configured: list[dict[str, Any]] = []
@@ -67,7 +83,7 @@ class FakePlane:
     def __init__(self) -> None:
         self.leg = FakeLeg()
 
-    def open_leg(self) -> FakeLeg:
+    def open_leg(self, *, beside: Any = None) -> FakeLeg:
         return self.leg
 
 
@@ -75,11 +91,36 @@ class FakeLedger:
     async def record_call_start(self, call_id: str, **facts: Any) -> None:
         pass
 
+    async def record_call_answer(self, call_id: str) -> None:
+        pass
+
     async def record_call_end(self, call_id: str, **facts: Any) -> None:
         pass
 
 
 class FakeProgram:
+    """Answers at once, and waits."""
+
+    label = "form"
+
+    def __init__(self, call: CallControl) -> None:
+        self.call = call
+
+    def offered(self, now: float) -> None:
+        self.call.answer()
+
+    def digit(self, code: int, now: float) -> None:
+        pass
+
+    def digit_ended(self, now: float) -> None:
+        pass
+
+    def count_digit(self, source: str) -> None:
+        pass
+
+    def play_finished(self, token: int, interrupted_by_digit: bool, now: float) -> None:
+        pass
+
     def start(self, now: float) -> None:
         pass
 

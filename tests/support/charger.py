@@ -1,4 +1,4 @@
-"""A process that charges once, for tests that kill it or search its memory.
+"""A process that charges once, for tests that kill it.
 
 ``python -m tests.support.charger`` takes a JSON object of settings in its first argument and keyed digits on standard
 input (card number, ``#``, security code, ``#``), one byte at a time, so that no string of them is ever made. It writes
@@ -8,7 +8,6 @@ one JSON object a line to standard output and, when done, waits for the end of s
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import sys
@@ -20,10 +19,13 @@ import uvloop
 from engine.charging import Charging
 from engine.connectors import Connector, SandboxGateway, SignalWire
 from engine.ledger import Ledger
-from engine.net.tls import client_context
+from engine.net.egress import Egress
+from engine.net.http_pool import HttpPool
+from engine.net.web_client import WebClient
 from engine.outbox import Outbox
 from engine.pay.secret import Secret
 from engine.pay.submission import ConnectorAnswer, Operation, Submission
+from engine.reconciling import Reconciler
 
 PAYMENT = "payment-1"
 TRANSACTION = "7f4c9d0a-2d8e-4a55-9a0e-5f1c6b7d8e90"
@@ -49,6 +51,7 @@ class Stuck:
     def __init__(self, inner: SandboxGateway) -> None:
         self.inner = inner
         self.name = inner.name
+        self.capabilities = inner.capabilities
 
     async def submit(self, submission: Submission) -> ConnectorAnswer:
         """Let the gateway book, say so, and hang."""
@@ -75,7 +78,6 @@ async def connector_of(settings: dict[str, Any]) -> Connector:
             allow_insecure=True,
             signing_key="k",
             timeout_s=settings.get("timeout_s", 30.0),
-            tls=client_context(settings["ca"]) if "ca" in settings else None,
         )
     sandbox = await SandboxGateway.open("gw", database=settings["sandbox"], faults=settings.get("faults", ()))
     return Stuck(sandbox) if settings.get("stuck") else sandbox
@@ -85,8 +87,9 @@ async def run(settings: dict[str, Any]) -> None:
     """Reconcile, then charge when told to, then deliver webhooks when told to."""
     ledger = await Ledger.open(settings["ledger"])
     connector = await connector_of(settings)
-    charging = Charging(ledger, {"gw": connector}, clock=lambda: datetime.now(UTC))
-    for record in await charging.reconcile():
+    charging = Charging(ledger, {"gw": connector})
+    reconciler = Reconciler(ledger, {"gw": connector}, is_running=charging.is_running, clock=lambda: datetime.now(UTC))
+    for record in await reconciler.at_start():
         say(state="reconciled", **record.for_log())
     if settings.get("charge"):
         await ledger.start_payment(
@@ -107,17 +110,16 @@ async def run(settings: dict[str, Any]) -> None:
         del submission
         say(state="answered", outcome=answer.outcome, code=answer.error_code)
     for name in settings.get("webhooks", ()):
-        await ledger.enqueue_webhook("session", settings["receiver"], name.encode(), allow_insecure=True)
+        await ledger.webhooks.enqueue("session", settings["receiver"], name.encode(), allow_insecure=True)
     if "receiver" in settings:
-        outbox = Outbox(ledger, clock=lambda: datetime.now(UTC))
+        pool = HttpPool(Egress(["127.0.0.0/8"]))
+        client = WebClient(pool.request, clock=lambda: datetime.now(UTC))
+        outbox = Outbox(ledger, client=client, clock=lambda: datetime.now(UTC))
         outbox.start()
         say(state="delivering")
         await outbox.stop(drain_s=30.0)
-    secret = keyed() if settings.get("leak") else Secret()
-    leak = secret.view().tobytes()  # a copy that nobody wipes, for the search to find
-    secret.wipe()
-    gc.collect()
-    say(state="idle", leaked=len(leak))
+        await pool.close()
+    say(state="idle")
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
     await connector.close()
     await ledger.close()

@@ -1,8 +1,9 @@
-"""A strict payment gateway on loopback, for tests: speaks the SignalWire wire and misbehaves by script.
+"""A strict payment gateway on loopback, for tests: speaks one of the JSON wires and misbehaves by script.
 
-Strict: whatever is not byte for byte as `dialects.md` §7.1 has it is refused with status 400 and listed in
-``violations``. Idempotent: a transaction id is booked once, and a repeat gets the first answer. The script gives one
-step per request, in order; when it is used up every request is answered properly. Steps:
+Strict: whatever is not byte for byte as `dialects.md` §7.1 (``wire="signalwire"``, ``"compatible"``) or §7.2
+(``"twilio"``) has it is refused with status 400 and listed in ``violations``. Idempotent: a transaction id is booked
+once, and a repeat gets the first answer. The script gives one step per request, in order; when it is used up every
+request is answered properly. Steps:
 
 * ``ok``, ``decline:CODE``: answered properly; ``no_id``: status 200 without an id
 * ``status:N``, ``status:N:BODY``: this status, nothing booked
@@ -17,20 +18,21 @@ step per request, in order; when it is used up every request is answered properl
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
+import re
 import ssl
-import struct
+from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import h11
 
-__all__ = ("BODY_KEYS", "TLS_FILES", "FakeGateway", "Received", "server_tls")
+from tests.support.http_double import HttpDouble, Received, reset, send_forever
+
+__all__ = ("BASIC_AUTH", "BODY_KEYS", "TLS_FILES", "FakeGateway", "Received", "server_tls")
 
 TLS_FILES = Path(__file__).parents[1] / "vectors" / "tls"
 BODY_KEYS = (
@@ -46,6 +48,12 @@ BODY_KEYS = (
     "expiry_year",
     "currency_code",
 )
+EXPIRY = ("expiry_month", "expiry_year")
+TWILIO_CARD = ("cardnumber", "cvv", *EXPIRY, "postal_code")
+TWILIO_BANK = ("bankaccountnumber", "routingnumber", "bankaccounttype")
+TWILIO_CHARGE = ("amount", "currency_code")
+BASIC_AUTH = ("shop", "pässword")
+"What the Twilio wire's user and password are; sent without, or with others, a request gets status 401."
 DECLINED_NUMBERS = {
     "4000000000000002": "generic_decline",
     "4000000000009995": "insufficient_funds",
@@ -62,52 +70,33 @@ def server_tls() -> ssl.SSLContext:
     return context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """One request as it came."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes = field(repr=False)
-
-
-class FakeGateway:
+class FakeGateway(HttpDouble):
     """The gateway; use as ``async with FakeGateway() as gateway``."""
 
-    def __init__(self, script: Iterable[str] = (), *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        script: Iterable[str] = (),
+        *,
+        tls: ssl.SSLContext | None = None,
+        port: int = 0,
+        wire: str = "signalwire",
+    ) -> None:
+        super().__init__(tls=tls, port=port)
         self.requests: list[Received] = []
         self.violations: list[str] = []
         self.booked: dict[str, dict[str, Any]] = {}
         "Transaction id to the answer that it got."
         self.times_booked: dict[str, int] = {}
         "How often a charge was really carried out: 1 for each id, or money was taken twice."
-        self.received = asyncio.Event()
         self._script = deque(script)
-        self._tls = tls
-        self._port = port
+        self._violation = {"signalwire": _signalwire, "compatible": _compatible, "twilio": _twilio}[wire]
         self._release = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
         self._answered: dict[str, tuple[int, dict[str, Any]]] = {}
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, ssl=self._tls)
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        await self._server.wait_closed()
 
     @property
     def url(self) -> str:
         """Where payments go."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}/pay"
+        return f"{self.origin}/pay"
 
     def release(self) -> None:
         """Answer the requests that are held."""
@@ -117,49 +106,12 @@ class FakeGateway:
         """Add steps to the script."""
         self._script.extend(steps)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._connections.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            self._connections.discard(task)
-            writer.transport.abort()
-            with contextlib.suppress(Exception):
-                await writer.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        http = h11.Connection(h11.SERVER)
-        received = await self._read(http, reader)
-        if received is None:
-            return
+    async def _serve(
+        self, http: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, received: Received
+    ) -> None:
         self.requests.append(received)
-        self.received.set()
         step, _, argument = (self._script.popleft() if self._script else "ok").partition(":")
         await getattr(self, f"_do_{step}")(http, reader, writer, received, argument)
-
-    async def _read(self, http: h11.Connection, reader: asyncio.StreamReader) -> Received | None:
-        head, body = None, b""
-        while True:
-            event = http.next_event()
-            if event is h11.NEED_DATA:
-                data = await reader.read(65536)
-                http.receive_data(data)
-                if not data:
-                    return None
-            elif isinstance(event, h11.Request):
-                head = event
-            elif isinstance(event, h11.Data):
-                body += bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                assert head is not None
-                headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
-                return Received(method=head.method.decode(), target=head.target.decode(), headers=headers, body=body)
-            else:
-                return None
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -202,13 +154,13 @@ class FakeGateway:
     async def _do_reset_before(
         self, http: object, _: object, writer: asyncio.StreamWriter, received: Received, argument: str
     ) -> None:
-        _reset(writer)
+        reset(writer)
 
     async def _do_reset_after(
         self, http: object, _: object, writer: asyncio.StreamWriter, received: Received, argument: str
     ) -> None:
         self._book(received, "")
-        _reset(writer)
+        reset(writer)
 
     async def _do_close(self, *_: object) -> None:
         return
@@ -238,16 +190,12 @@ class FakeGateway:
         self, http: object, _: object, writer: asyncio.StreamWriter, received: Received, argument: str
     ) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")
-        while True:
-            writer.write(b"X-Filler: " + b"x" * 1000 + b"\r\n")
-            await writer.drain()
+        await send_forever(writer, b"X-Filler: " + b"x" * 1000 + b"\r\n")
 
     async def _do_informational_flood(
         self, http: object, _: object, writer: asyncio.StreamWriter, received: Received, argument: str
     ) -> None:
-        while True:
-            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-            await writer.drain()
+        await send_forever(writer, b"HTTP/1.1 102 Processing\r\n\r\n")
 
     async def _do_drip(
         self,
@@ -269,9 +217,7 @@ class FakeGateway:
     ) -> None:
         self._book(received, "")
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            writer.write(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
-            await writer.drain()
+        await send_forever(writer, b"1000\r\n" + b" " * 0x1000 + b"\r\n")
 
     async def _do_truncated(
         self, http: object, _: object, writer: asyncio.StreamWriter, received: Received, argument: str
@@ -285,15 +231,20 @@ class FakeGateway:
     # -- books ---------------------------------------------------------------------------------------------------
 
     def _book(self, received: Received, code: str) -> tuple[int, dict[str, Any]]:
-        problem, members = _violation(received)
+        problem, members = _read_members(received)
+        problem = problem or self._violation(received, members)
         if problem:
             self.violations.append(problem)
-            return 400, {"charge_id": None, "error_code": "bad_request", "error_message": problem}
+            status = 401 if problem == "credentials" else 400
+            return status, {"charge_id": None, "error_code": "bad_request", "error_message": problem}
         transaction_id = members["transaction_id"]
         if known := self._answered.get(transaction_id):
             return known
-        code = code or DECLINED_NUMBERS.get(members["cardnumber"], "")
-        tokenizes = members["chargeAmount"] == "0"
+        code = code or DECLINED_NUMBERS.get(members.get("cardnumber", ""), "")
+        tokenizes = members.get("method") == "tokenize" or "0" in (
+            members.get("chargeAmount"),
+            str(members.get("amount")),
+        )
         answer: dict[str, Any] = {"token_id" if tokenizes else "charge_id": None}
         if code:
             answer |= {"error_code": code, "error_message": "declined"}
@@ -318,8 +269,8 @@ class FakeGateway:
         await writer.drain()
 
 
-def _violation(received: Received) -> tuple[str, dict[str, Any]]:
-    """Return what is wrong with a request (empty: nothing), and its members."""
+def _read_members(received: Received) -> tuple[str, dict[str, Any]]:
+    """Return what is wrong with a request whatever its wire (empty: nothing), and its members."""
     if received.method != "POST":
         return "not a POST", {}
     if received.headers.get("content-type") != "application/json":
@@ -327,27 +278,70 @@ def _violation(received: Received) -> tuple[str, dict[str, Any]]:
     if "transfer-encoding" in received.headers or received.headers.get("connection") != "close":
         return "framing", {}
     try:
-        members = json.loads(received.body)
+        members = json.loads(received.body, parse_float=Decimal)
     except ValueError:
         return "not JSON", {}
     if not isinstance(members, dict):
         return "no object", {}
-    if json.dumps(members, separators=(",", ":")).encode() != received.body:
+    # Fractions are compared as they were written: a float of them would be written anew.
+    again = json.dumps(json.loads(received.body, parse_float="<number>{}".format), separators=(",", ":"))
+    if re.sub('"<number>([0-9.]+)"', r"\1", again).encode() != received.body:
         return "not compact ASCII JSON", {}
-    keys = tuple(members)
-    if keys not in (BODY_KEYS, (*BODY_KEYS, "parameters")):
-        return "members or their order", {}
-    if not all(isinstance(members[key], str) for key in BODY_KEYS) or members.get("parameters") == {}:
-        return "types of members", {}
-    if not (members["cardnumber"].isdigit() and 12 <= len(members["cardnumber"]) <= 19):
-        return "card number", {}
-    if not all(len(members[key]) == 2 and members[key].isdigit() for key in ("expiry_month", "expiry_year")):
-        return "expiry", {}
     return "", members
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST instead of FIN."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+def _signalwire(received: Received, members: dict[str, Any]) -> str:
+    keys = tuple(members)
+    if keys not in (BODY_KEYS, (*BODY_KEYS, "parameters")):
+        return "members or their order"
+    if members["method"] != "credit-card" or not all(isinstance(members[key], str) for key in BODY_KEYS):
+        return "types of members"
+    return _parameters(members, may_be_empty=False) or _card(members)
+
+
+def _compatible(received: Received, members: dict[str, Any]) -> str:
+    tokenizing = tuple("amount" if key == "chargeAmount" else key for key in BODY_KEYS if key != "method")
+    keys = tuple(key for key in members if key != "parameters")
+    if keys not in (BODY_KEYS, tokenizing):
+        return "members or their order"
+    amount = members["chargeAmount"] if "chargeAmount" in members else members["amount"]
+    if isinstance(amount, str) or (keys == tokenizing) != (amount == 0):
+        return "amount"
+    texts = [members[key] for key in keys if key not in ("chargeAmount", "amount")]
+    if not all(isinstance(text, str) for text in texts):
+        return "types of members"
+    return _parameters(members, may_be_empty=False) or _card(members)
+
+
+def _twilio(received: Received, members: dict[str, Any]) -> str:
+    expected = b64encode(":".join(BASIC_AUTH).encode()).decode()
+    if received.headers.get("authorization") != f"Basic {expected}":
+        return "credentials"
+    method = members.get("method")
+    if method not in ("charge", "tokenize"):
+        return "method"
+    source = TWILIO_CARD if "cardnumber" in members else TWILIO_BANK
+    keys = ("method", "transaction_id", *source, *(TWILIO_CHARGE if method == "charge" else ()), "description")
+    if tuple(members) != (*keys, "parameters"):
+        return "members or their order"
+    if not all(isinstance(members[key], str) for key in keys):
+        return "types of members"
+    return _parameters(members, may_be_empty=True) or (_card if source is TWILIO_CARD else _account)(members)
+
+
+def _parameters(members: dict[str, Any], *, may_be_empty: bool) -> str:
+    parameters = members.get("parameters", {"": ""})
+    if not isinstance(parameters, dict) or not (parameters or may_be_empty):
+        return "parameters"
+    return "" if all(isinstance(value, str) for value in parameters.values()) else "types of parameters"
+
+
+def _card(members: dict[str, Any]) -> str:
+    if not (members["cardnumber"].isdigit() and 12 <= len(members["cardnumber"]) <= 19):
+        return "card number"
+    return "" if all(len(members[key]) == 2 and members[key].isdigit() for key in EXPIRY) else "expiry"
+
+
+def _account(members: dict[str, Any]) -> str:
+    number, routing = members["bankaccountnumber"], members["routingnumber"]
+    return "" if number.isdigit() and 4 <= len(number) <= 17 and routing.isdigit() and len(routing) == 9 else "account"

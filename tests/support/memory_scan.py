@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ("Hit", "encodings", "scan")
+__all__ = ("Hit", "Scan", "encodings", "scan", "search")
 
 CHUNK = 4 << 20
 SHORTEST = 8
@@ -28,6 +28,14 @@ class Hit:
     mapping: str
     "Line of the mapping, without address: permissions and name."
     encoding: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What a search found, and how much it read."""
+
+    hits: tuple[Hit, ...]
+    n_bytes: int
 
 
 def encodings(text: str) -> Mapping[str, bytes]:
@@ -47,9 +55,15 @@ def encodings(text: str) -> Mapping[str, bytes]:
 
 def scan(pid: int, texts: Iterable[str]) -> list[Hit]:
     """Return every occurrence of any of ``texts`` in any encoding, in the memory of process ``pid``."""
+    return [*search(pid, texts).hits]
+
+
+def search(pid: int, texts: Iterable[str]) -> Scan:
+    """Return every occurrence of any of ``texts`` in any encoding in process ``pid``, and how much was read."""
     patterns = [(name, form) for text in texts for name, form in encodings(text).items()]
     overlap = max(len(form) for _, form in patterns) - 1
     hits: list[Hit] = []
+    n_bytes = 0
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             span, permissions, *rest = line.split(maxsplit=5)
@@ -65,6 +79,7 @@ def scan(pid: int, texts: Iterable[str]) -> list[Hit]:
                     data = memory.read(min(CHUNK, end - offset))
                 except (OSError, OverflowError):
                     break  # gone since it was listed, or a guard page
+                n_bytes += len(data)
                 window = tail + data
                 base = offset - len(tail)
                 hits += [
@@ -73,7 +88,7 @@ def scan(pid: int, texts: Iterable[str]) -> list[Hit]:
                     for at in _occurrences(window, form, len(tail))
                 ]
                 tail = window[-overlap:]
-    return hits
+    return Scan(hits=tuple(hits), n_bytes=n_bytes)
 
 
 def _occurrences(window: bytes, form: bytes, seen: int) -> list[int]:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.pay.secret import Secret
-from engine.pay.submission import Operation, Submission
+from engine.pay.submission import Operation, PaymentMethod, Submission
 
-__all__ = ("VISA", "SlidingClock", "secret_of", "submission_of")
+__all__ = ("ACCOUNT", "VISA", "SlidingClock", "bank_debit_of", "secret_of", "submission_of")
 
 VISA = "4242424242424242"
+ACCOUNT = "123456789"
 
 
 def secret_of(digits: str) -> Secret:
@@ -34,6 +35,22 @@ def submission_of(number: str = VISA, *, security_code: str = "123", **changes: 
         expiry_month="12",
         expiry_year="30",
         postal_code="94105",
+        amount="10.55",
+        currency="usd",
+        description="Donation",
+    )
+    return replace(submission, **changes)
+
+
+def bank_debit_of(account: str = ACCOUNT, **changes: Any) -> Submission:
+    """Return a bank debit of 10.55 with every field filled in."""
+    submission = Submission(
+        transaction_id="7f4c9d0a-2d8e-4a55-9a0e-5f1c6b7d8e90",
+        operation=Operation.CHARGE,
+        method=PaymentMethod.ACH_DEBIT,
+        routing_number="121181976",
+        account_number=secret_of(account),
+        account_type="consumer-checking",
         amount="10.55",
         currency="usd",
         description="Donation",

@@ -114,9 +114,9 @@ class Peer:
 class MediaCase:
     """A plane ticked by hand, its legs, and their peers."""
 
-    def __init__(self, *, host: str = LOOPBACK) -> None:
+    def __init__(self, *, host: str = LOOPBACK, threads: int = 1) -> None:
         self.host = host
-        self.plane = ManualPlane(host=host)
+        self.plane = ManualPlane(host=host, threads=threads)
         self.now = 1000.0
         self.peers: list[Peer] = []
         self.events: list[MediaEvent] = []
@@ -162,8 +162,8 @@ class MediaCase:
 
 
 @contextmanager
-def media_case(*, host: str = LOOPBACK) -> Iterator[MediaCase]:
-    case = MediaCase(host=host)
+def media_case(*, host: str = LOOPBACK, threads: int = 1) -> Iterator[MediaCase]:
+    case = MediaCase(host=host, threads=threads)
     try:
         yield case
     finally:

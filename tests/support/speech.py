@@ -11,6 +11,8 @@ import pytest
 
 from prompts.clip import Clip
 from prompts.errors import SynthesisError
+from prompts.pieces import Speech, as_speech
+from prompts.synth.protocol import Capabilities
 
 needs_espeak = pytest.mark.skipif(
     shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: apt-get install espeak-ng"
@@ -21,6 +23,7 @@ class FakeSynthesizer:
     """Answers each text with a clip made from it, and counts; waits for ``gate`` when there is one."""
 
     identity = "fake"
+    capabilities = Capabilities()
 
     def __init__(self) -> None:
         self.spoken: list[tuple[str, str, str]] = []
@@ -33,7 +36,8 @@ class FakeSynthesizer:
     async def start(self) -> None:
         self.started = True
 
-    async def synthesize(self, text: str, *, locale: str, voice: str) -> Clip:
+    async def synthesize(self, text: str | Speech, *, locale: str, voice: str) -> Clip:
+        text = as_speech(text).text
         self.spoken.append((text, locale, voice))
         if self.gate is not None:
             await self.gate.wait()

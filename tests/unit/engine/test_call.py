@@ -11,8 +11,7 @@ from typing import Any, cast
 import pytest
 
 from engine.call import Call, CallContext, IncomingCall
-from engine.config import FormConfig, MediaConfig
-from engine.form import FormProgram
+from engine.config import MediaConfig
 from engine.ledger import Ledger
 from engine.media import MediaPlane
 from engine.rtp.srtp import SrtpKeysPair
@@ -58,8 +57,6 @@ class Scene:
                 headers=Headers(headers),
                 is_trusted=trusted,
             ),
-            "form",
-            FormConfig(),
             CallContext(
                 signalling=self.signals,
                 plane=cast("MediaPlane", self.plane),
@@ -70,7 +67,7 @@ class Scene:
                 notify=lambda event: None,
                 now=lambda: 0.0,
             ),
-            lambda call: cast("FormProgram", FakeProgram()),
+            FakeProgram,
             self.gone.append,
         )
         self.call.start()
@@ -157,7 +154,7 @@ def test_rfc_3264_8_3_2_offer_that_is_asked_for_keeps_every_number(late: bool) -
             assert "97" in again.formats
             assert events == ["98"]
         # Until the answer comes the leg goes on as it was.
-        assert len(scene.plane.leg.configured) == 1
+        assert len(scene.plane.leg.configured) == (1 if late else 2)  # once ringing, once answered
         scene.acknowledge(described("m=audio 5000 RTP/AVP 0"))
         assert scene.configured["remote"] == ("192.0.2.20", 5000)
         await scene.end()
@@ -184,7 +181,7 @@ def test_offer_that_cannot_be_had_is_refused_and_the_call_goes_on() -> None:
         scene.acknowledge()
         scene.offer(described("m=audio 4000 RTP/AVP 18"))
         assert scene.last == ("refuse_offer", 488)
-        assert len(scene.plane.leg.configured) == 1
+        assert len(scene.plane.leg.configured) == 2  # for the ringing call, and with its answer
         await scene.end()
 
     run(play())
@@ -278,7 +275,7 @@ def test_required_refuses_a_plain_offer_and_a_later_plain_one() -> None:
         scene.acknowledge()
         scene.offer(described("m=audio 4000 RTP/AVP 0"))
         assert scene.last == ("refuse_offer", 488)
-        assert len(scene.plane.leg.configured) == 1
+        assert len(scene.plane.leg.configured) == 2  # for the ringing call, and with its answer
         await scene.end()
 
     run(play())
@@ -363,7 +360,7 @@ def test_rfc_3325_5_a_trusted_peer_says_who_calls(
 ) -> None:
     async def play() -> None:
         scene = Scene(described("m=audio 4000 RTP/AVP 0"), headers=headers, trusted=trusted)
-        assert scene.call.caller == caller
+        assert scene.call.facts.caller == caller
         assert scene.call.identity is not None
         assert len(scene.call.identity.asserted) == (trusted and bool(headers))
 

@@ -3,65 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from engine.charging import RECORD_RETRIES_S, Charging
-from engine.connectors import SandboxGateway
-from engine.errors import LedgerError
+from engine.connectors.signalwire import BodyForm
+from engine.errors import ConnectorError
 from engine.ledger import Ledger
+from engine.net.egress import Egress
+from engine.net.http import request
 from engine.pay.submission import ConnectorAnswer, Outcome, Submission
-from tests.support.payments import VISA, SlidingClock, submission_of
+from tests.support.connectors import CHARGED, ScriptedConnector
+from tests.support.gateway import FakeGateway
+from tests.support.payments import VISA, SlidingClock, secret_of, submission_of
 
 pytestmark = pytest.mark.asyncio
-
-CHARGED = ConnectorAnswer(outcome=Outcome.SUCCEEDED, charge_id="ch_1")
-
-
-class ScriptedConnector:
-    """Answers as told, and notes what it saw."""
-
-    def __init__(self, answer: ConnectorAnswer | BaseException = CHARGED) -> None:
-        self.name = "gw"
-        self.answer = answer
-        self.seen: list[str] = []
-        self.looked_up: list[str] = []
-        self.known: dict[str, ConnectorAnswer | Exception | None] = {}
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.entered = asyncio.Event()
-        self.on_submit: Callable[[Submission], Any] = lambda _: None
-
-    async def submit(self, submission: Submission) -> ConnectorAnswer:
-        assert submission.card_number is not None
-        self.seen.append(submission.transaction_id)
-        assert submission.card_number.view() == VISA.encode()
-        result = self.on_submit(submission)
-        if asyncio.iscoroutine(result):
-            await result
-        self.entered.set()
-        await self.gate.wait()
-        # Still there at the end: whoever waits may be gone, the connector may have to repeat.
-        assert submission.card_number.view() == VISA.encode()
-        if isinstance(self.answer, BaseException):
-            raise self.answer
-        return self.answer
-
-    async def look_up(self, transaction_id: str) -> ConnectorAnswer | None:
-        self.looked_up.append(transaction_id)
-        known = self.known.get(transaction_id)
-        if isinstance(known, Exception):
-            raise known
-        return known
-
-    async def close(self) -> None: ...
 
 
 @pytest.fixture
@@ -93,7 +57,7 @@ async def connector() -> ScriptedConnector:
 
 @pytest.fixture
 def charging(ledger: Ledger, connector: ScriptedConnector, clock: SlidingClock) -> Charging:
-    return Charging(ledger, {"gw": connector}, clock=clock, sleep=clock.sleep)
+    return Charging(ledger, {"gw": connector}, sleep=clock.sleep)
 
 
 def is_wiped(submission: Submission) -> bool:
@@ -128,6 +92,11 @@ class TestCharge:
         attempt = await ledger.attempt("t1")
         assert attempt is not None
         assert (attempt.outcome, is_wiped(submission)) == (outcome, True)
+
+    async def test_account_number_of_a_bank_debit_is_wiped_too(self, charging: Charging) -> None:
+        account = secret_of("12345678")
+        await charging.charge("p1", submission_of(transaction_id="t1", account_number=account), "gw")
+        assert account.wiped
 
     async def test_connector_that_breaks_down_leaves_the_outcome_unknown_and_its_text_unsaid(
         self, charging: Charging, ledger: Ledger, connector: ScriptedConnector, caplog: pytest.LogCaptureFixture
@@ -172,6 +141,34 @@ class TestCharge:
         submission = submission_of()
         answer = await charging.charge("p1", submission, "nobody")
         assert (answer.outcome, answer.error_code, is_wiped(submission)) == (Outcome.FAILED, "connector", True)
+
+    async def test_endpoint_that_an_application_names_is_journalled_by_its_host(self, ledger: Ledger) -> None:
+        charging = Charging(ledger, {}, send=partial(request, addresses=Egress(["127.0.0.0/8"]).addresses))
+        async with FakeGateway(['status:200:{"charge_id":"ch_9","error_code":null,"error_message":null}']) as gateway:
+            connector = charging.connector_at(
+                gateway.url, form=BodyForm.COMPATIBLE, signing_key="k", allow_insecure=True
+            )
+            answer = await charging.charge("p1", submission_of(transaction_id="t1"), connector)
+        assert (answer.outcome, answer.charge_id) == (Outcome.SUCCEEDED, "ch_9")
+        attempt = await ledger.attempt("t1")
+        assert attempt is not None
+        assert (attempt.connector, attempt.outcome) == ("url:" + gateway.url.split("/")[2], Outcome.SUCCEEDED)
+        assert json.loads(gateway.requests[0].body)["chargeAmount"] == 10.55
+
+    async def test_endpoint_inside_is_not_reached(self, ledger: Ledger) -> None:
+        charging = Charging(ledger, {}, send=partial(request, addresses=Egress().addresses))
+        async with FakeGateway(["status:200"]) as gateway:
+            connector = charging.connector_at(
+                gateway.url, form=BodyForm.COMPATIBLE, signing_key="", allow_insecure=True, repeats=0
+            )
+            submission = submission_of(transaction_id="t1")
+            answer = await charging.charge("p1", submission, connector)
+        assert (answer.outcome, answer.error_code, is_wiped(submission)) == (Outcome.FAILED, "unreachable", True)
+        assert gateway.requests == []
+
+    async def test_endpoint_without_tls_is_refused(self, charging: Charging) -> None:
+        with pytest.raises(ConnectorError):
+            charging.connector_at("http://gw.example/", form=BodyForm.COMPATIBLE, signing_key="")
 
     async def test_submission_without_a_security_code_is_taken(self, charging: Charging) -> None:
         submission = submission_of(transaction_id="t1", security_code="")
@@ -242,93 +239,3 @@ class TestLockedAfterSending:
         assert clock.slept == list(RECORD_RETRIES_S)
         assert "stays open until the next start" in caplog.text
         assert len(await ledger.open_attempts()) == 1
-
-
-class TestReconcile:
-    async def journal(self, ledger: Ledger, *names: str, connector: str = "gw") -> None:
-        for name in names:
-            await ledger.journal_attempt("p1", submission_of(transaction_id=name), connector)
-
-    @pytest.mark.parametrize(
-        ("known", "outcome", "code"),
-        [
-            (CHARGED, Outcome.SUCCEEDED, ""),
-            (ConnectorAnswer(outcome=Outcome.DECLINED, error_code="d"), Outcome.DECLINED, "d"),
-            (ConnectorAnswer(outcome=Outcome.FAILED, error_code="not_found"), Outcome.FAILED, "not_found"),
-            (None, Outcome.UNKNOWN, "unknown"),
-            (OSError("down"), Outcome.UNKNOWN, "unknown"),
-        ],
-    )
-    async def test_open_attempt_gets_what_the_gateway_knows(
-        self, charging: Charging, ledger: Ledger, connector: ScriptedConnector, known: Any, outcome: Outcome, code: str
-    ) -> None:
-        await self.journal(ledger, "t1")
-        connector.known["t1"] = known
-        (record,) = await charging.reconcile()
-        assert (record.outcome, record.error_code, record.reconciled) == (outcome, code, True)
-        assert (connector.looked_up, connector.seen) == (["t1"], [])
-        assert await ledger.open_attempts() == []
-
-    async def test_attempt_left_unknown_is_asked_about_at_each_start_until_it_is_known(
-        self, charging: Charging, ledger: Ledger, connector: ScriptedConnector
-    ) -> None:
-        await self.journal(ledger, "t1")
-        assert len(await charging.reconcile()) == 1
-        assert await charging.reconcile() == []
-        assert len(await ledger.unknown_attempts()) == 1
-        connector.known["t1"] = CHARGED
-        (record,) = await charging.reconcile()
-        assert record.outcome is Outcome.SUCCEEDED
-        assert await ledger.unknown_attempts() == []
-        assert await charging.reconcile() == []
-
-    async def test_attempt_of_a_connector_that_is_gone_is_unknown(self, charging: Charging, ledger: Ledger) -> None:
-        await self.journal(ledger, "t1", connector="removed")
-        (record,) = await charging.reconcile()
-        assert record.outcome is Outcome.UNKNOWN
-
-    async def test_payment_left_open_is_closed_by_what_was_found(
-        self, charging: Charging, ledger: Ledger, connector: ScriptedConnector
-    ) -> None:
-        await self.journal(ledger, "t1")
-        connector.known["t1"] = CHARGED
-        await charging.reconcile()
-        (row,) = await ledger.recent_payments(1)
-        assert (row["result"], row["charge_id"]) == ("success", "ch_1")
-
-    async def test_attempt_under_way_is_left_alone(
-        self, charging: Charging, ledger: Ledger, connector: ScriptedConnector
-    ) -> None:
-        connector.gate.clear()
-        waiting = asyncio.create_task(charging.charge("p1", submission_of(transaction_id="t1"), "gw"))
-        await connector.entered.wait()
-        assert await charging.reconcile() == []
-        connector.gate.set()
-        assert await waiting == CHARGED
-
-    async def test_nothing_is_reconciled_while_another_engine_runs(
-        self, charging: Charging, ledger: Ledger, connector: ScriptedConnector, path: Path
-    ) -> None:
-        other = await Ledger.open(f"sqlite+aiosqlite:///{path}")
-        other.claim()
-        await self.journal(ledger, "t1")
-        with pytest.raises(LedgerError, match="another engine"):
-            await charging.reconcile()
-        assert connector.looked_up == []
-        await other.close()
-
-    @pytest.mark.parametrize(
-        ("fault", "outcome", "rows"),
-        [("reset_after", Outcome.SUCCEEDED, 1), ("reset_before", Outcome.FAILED, 0), ("garbage", Outcome.SUCCEEDED, 1)],
-    )
-    async def test_with_the_sandbox_an_unknown_outcome_is_found_out(
-        self, ledger: Ledger, clock: SlidingClock, tmp_path: Path, fault: str, outcome: Outcome, rows: int
-    ) -> None:
-        sandbox = await SandboxGateway.open("gw", database=str(tmp_path / "sandbox.sqlite3"), faults=[fault])
-        charging = Charging(ledger, {"gw": sandbox}, clock=clock)
-        answer = await charging.charge("p1", submission_of(transaction_id="t1"), "gw")
-        assert answer.outcome is Outcome.UNKNOWN
-        (record,) = await charging.reconcile()
-        assert (record.outcome, record.reconciled) == (outcome, True)
-        assert len(await sandbox.transactions()) == rows
-        await sandbox.close()

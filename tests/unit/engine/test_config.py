@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config import Config, default_text, load, parse
+from engine.config import Config, RouteConfig, default_text, load, parse
 from engine.errors import ConfigError
 from sip.address import Transport
 
@@ -19,7 +19,7 @@ def test_the_embedded_defaults_serve_on_loopback_with_the_sandbox() -> None:
     config = load(None)
     assert config.sip.address == ("127.0.0.1", 5060)
     assert config.sip.next_free_port
-    assert config.route_for("pay") == "donation"
+    assert config.route_for("pay") == RouteConfig(to="pay", form="donation")
     assert config.forms["donation"].connector == "sandbox"
     assert config.connectors["sandbox"].type == "sandbox"
 
@@ -148,8 +148,8 @@ def test_a_secret_in_a_url_is_never_repeated_in_the_message() -> None:
 def test_a_star_route_is_the_last_resort() -> None:
     text = default_text() + '\n[[route]]\nto = "*"\nform = "save-card"\n'
     config = parse(text)
-    assert config.route_for("pay") == "donation"
-    assert config.route_for("anything") == "save-card"
+    assert config.route_for("pay") == RouteConfig(to="pay", form="donation")
+    assert config.route_for("anything") == RouteConfig(to="*", form="save-card")
 
 
 @given(st.text(max_size=300))

@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from engine.call import Call, CallContext, OutgoingCall
-from engine.config import FormConfig, MediaConfig, parse
+from engine.config import MediaConfig, parse
 from engine.errors import CallError, MediaError, TargetError
-from engine.events import CallAnswered, CallEnded, CallFailed, CallOutcome, CallRinging, EngineEvent
-from engine.form import FormProgram
+from engine.events import CallAnswered, CallCreated, CallEnded, CallFailed, CallOutcome, CallRinging, EngineEvent
 from engine.ledger import Ledger
 from engine.media import MediaPlane
 from engine.net.dialling import OutboundCall, plan_call
+from engine.program import CallControl, Program
 from sip.address import Address
 from sip.events import EndCause, OfferReceived, SessionAnswered, SessionEnded, SessionId, SessionRinging
 from sip.sdp import SessionDescription
@@ -73,15 +73,13 @@ class Scene:
     """An outgoing call to ``to``."""
 
     def __init__(self, to: str = "sip:payer@example.com", *, toml: str = "[form.gift]\n", **media: Any) -> None:
-        self.signals, self.plane, self.dialler, self.program = Signals(), FakePlane(), FakeDialler(), StartedProgram()
+        self.signals, self.plane, self.dialler = Signals(), FakePlane(), FakeDialler()
         self.gone: list[Call] = []
         self.told: list[EngineEvent] = []
         config = parse(f'[connector.sandbox]\ntype = "sandbox"\n{toml}')
         self.call = OutgoingCall(
             "call",
             plan_call(OutboundCall(to=to, form="gift", ring_s=30.0), config, own_host="192.0.2.10", own_port=5060),
-            "gift",
-            FormConfig(),
             CallContext(
                 signalling=self.signals,
                 plane=cast("MediaPlane", self.plane),
@@ -92,10 +90,14 @@ class Scene:
                 notify=self.told.append,
                 now=asyncio.get_running_loop().time,
             ),
-            lambda call: cast("FormProgram", self.program),
+            self._run,
             self.gone.append,
             self.dialler,
         )
+
+    def _run(self, call: CallControl) -> Program:
+        self.program = StartedProgram(call)
+        return self.program
 
     async def start(self) -> Scene:
         self.call.start()
@@ -143,7 +145,7 @@ def test_the_answer_begins_the_program_and_the_end_releases_all() -> None:
         scene.ring(status=180)
         scene.answer(*EARLY)
         assert scene.program.started == 1
-        assert [type(event) for event in scene.told] == [CallRinging, CallAnswered]
+        assert [type(event) for event in scene.told] == [CallCreated, CallRinging, CallAnswered]
         assert await scene.end(EndCause.REMOTE_BYE) is None
         assert scene.is_over()
 
@@ -185,7 +187,7 @@ def test_observers_hear_of_each_kind_of_ringing_once() -> None:
         for _ in range(50):
             scene.ring(status=180)
             scene.ring(*EARLY)
-        assert len(scene.told) == 2
+        assert len(scene.told) == 3
 
     run(play)
 
@@ -260,7 +262,7 @@ def test_without_a_port_the_call_is_not_placed() -> None:
     async def play() -> None:
         scene = Scene()
 
-        def no_port() -> None:
+        def no_port(**options: object) -> None:
             raise MediaError("no port is free")
 
         scene.plane.open_leg = no_port  # type: ignore[assignment,method-assign]

@@ -8,7 +8,7 @@ import soundfile
 
 from dsp import g711, meter
 from prompts.errors import AudioFileError
-from prompts.synth.file import AudioFileReader, read_file
+from prompts.synth.file import AudioFileReader, audio_kind, read_file
 
 
 def speechlike(rate_hz: int, *, seconds: float = 1.5) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -65,6 +65,50 @@ def test_a_silent_file_is_a_moment_of_silence(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a.wav") == (b"\xff" * 160, b"\xd5" * 160)
 
 
+@pytest.mark.parametrize("wrong_name", ["a.ulaw", "a.mp3", "a.txt", "a.vox", "a"])
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG"])
+def test_a_file_is_what_its_first_bytes_say_whatever_it_is_called(tmp_path: Path, kind: str, wrong_name: str) -> None:
+    soundfile.write(tmp_path / "right", speechlike(16000), 16000, format=kind)
+    (tmp_path / wrong_name).write_bytes((tmp_path / "right").read_bytes())
+    pcmu, _ = read_file(tmp_path / wrong_name)
+    assert len(pcmu) / 8000 == pytest.approx(1.5, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "wav"),
+        (b"RIFF\x24\x00\x00\x00AVI LIST", ""),
+        (b"FORM\x00\x00\x00\x00AIFC....", "aiff"),
+        (b"fLaC\x00\x00\x00\x22", "flac"),
+        (b"OggS\x00\x02", "ogg"),
+        (b".snd\x00\x00\x00\x18", "au"),
+        (b"ID3\x04\x00", "mp3"),
+        (b"\xff\xfb\x90\x64", "mp3"),
+        (b"\xff\xf3\x90\x64", "mp3"),
+        (b"\xff\xeb\x90\x64", ""),
+        (b"\xff\xff\xff\xff", ""),
+        (b"<html>", ""),
+        (b"", ""),
+    ],
+)
+def test_the_first_bytes_tell_the_kind(head: bytes, kind: str) -> None:
+    assert audio_kind(head) == kind
+
+
+def test_silence_in_mu_law_is_not_taken_for_mpeg(tmp_path: Path) -> None:
+    data = b"\xff\xfb" + b"\xff" * 8000
+    (tmp_path / "a.ulaw").write_bytes(data)
+    assert read_file(tmp_path / "a.ulaw")[0] == data
+
+
+def test_many_channels_are_decoded_a_block_at_a_time(tmp_path: Path) -> None:
+    wide = np.tile(speechlike(8000)[:, None], (1, 200))
+    soundfile.write(tmp_path / "a.wav", wide, 8000, subtype="PCM_16")
+    pcmu, _ = read_file(tmp_path / "a.wav")
+    assert len(pcmu) / 8000 == pytest.approx(1.5, abs=0.2)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "complaint"),
     [
@@ -73,7 +117,7 @@ def test_a_silent_file_is_a_moment_of_silence(tmp_path: Path) -> None:
         ("a.mp3", b"\x00" * 5000, "cannot be read as audio"),
         ("a.m4a", b"\x00\x00\x00\x20ftypM4A " + bytes(2000), "cannot be read as audio"),
         ("a.txt", b"hello", "cannot be read as audio"),
-        ("a.ulaw", b"RIFF" + bytes(400), "WAV file by its content: name it .wav"),
+        ("a.ulaw", b"RIFF\x00\x00\x00\x00WAVE" + bytes(400), "cannot be read as audio"),
         ("a.ulaw", bytes(601 * 8000), "longer than 600 s"),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ CATALOG = Catalog.load()
 LOCALES = [
     *("de-DE", "en-AU", "en-CA", "en-GB", "en-IN", "en-US", "es-ES", "es-MX"),
     *("fr-CA", "fr-FR", "it-IT", "nl-NL", "pl-PL", "pt-BR"),
+]
+# dialects.md §1.7: TwiML's, those that its TypeScript types add, RELAY's "en", and NCCO's default.
+VENDOR_LANGUAGES = [
+    *("en-AU", "en-CA", "en-GB", "en-IN", "en-US", "es-ES", "es-MX", "fr-CA", "fr-FR", "de-DE", "it-IT", "en-us"),
+    *("en-IE", "en-NZ", "en-PH", "en-ZA", "es-US", "en"),
 ]
 
 
@@ -45,15 +51,39 @@ def test_every_locale_has_ten_different_digit_words(locale: str) -> None:
         ("en", "en-US", False),
         ("en-NZ", "en-AU", False),
         ("en-IE", "en-GB", False),
-        ("en-KE", "en-US", False),
+        ("en-PH", "en-US", False),
+        ("en-ZA", "en-GB", False),
+        ("en-KE", "en-GB", False),
+        ("en-LR", "en-US", False),
+        ("es", "es-ES", False),
         ("es-US", "es-MX", False),
-        ("es-AR", "es-ES", False),
+        ("es-AR", "es-MX", False),
+        ("es-419", "es-MX", False),
+        ("es-Latn-MX", "es-MX", False),
+        ("es-GQ", "es-ES", False),
+        ("fr-BE", "fr-FR", False),
+        ("de-AT", "de-DE", False),
         ("pt-PT", "pt-BR", False),
     ],
 )
 def test_a_locale_without_texts_gets_those_of_its_language_silently(asked: str, served: str, exact: bool) -> None:
     resolution = CATALOG.resolve(asked)
     assert (resolution.texts.locale, resolution.exact, resolution.warning) == (served, exact, "")
+
+
+@pytest.mark.parametrize("language", VENDOR_LANGUAGES)
+def test_every_language_that_a_vendor_names_is_spoken_in_that_language(language: str) -> None:
+    resolution = CATALOG.resolve(language)
+    assert resolution.texts.locale[:2] == language[:2].lower()
+    assert resolution.warning == ""
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("key", PromptKey)
+def test_a_figure_is_a_single_key_and_no_ordinal(key: PromptKey, locale: str) -> None:
+    # "1." is "first" to a Polish or German synthesiser, which then leaves the pause of the full stop out.
+    text = CATALOG.resolve(locale).texts.texts[key]
+    assert not re.search(r"\d\.|\d\d", text)
 
 
 def test_a_language_without_texts_gets_english_and_a_warning() -> None:

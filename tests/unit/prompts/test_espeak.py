@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
+from numpy.typing import NDArray
 
 from dsp import g711, meter
 from prompts.catalog import Catalog
 from prompts.errors import SynthesisError
+from prompts.pieces import Emphasis, Pause, Span, Speech
 from prompts.render import audio_faults
-from prompts.synth.espeak import EspeakSynthesizer, speak, voice_name
+from prompts.synth.espeak import EspeakSynthesizer, markup, speak, voice_name
 from prompts.synth.pool import WorkerPool
 from prompts.synth.protocol import MAX_TEXT_CHARS
 from tests.support.speech import needs_espeak
@@ -178,6 +180,7 @@ async def test_a_missing_program_is_told_through_the_worker(monkeypatch: pytest.
     await synthesizer.close()
 
 
+@pytest.mark.soak  # long; CI runs it
 @pytest.mark.asyncio
 async def test_a_hung_program_is_ended_and_told(tmp_path: Path) -> None:
     # The program writes down its id, then neither reads nor ends.
@@ -198,3 +201,68 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def longest_silence_ms(speech: Speech, voice: str) -> float:
+    audio = speak(speech, voice=voice)
+    loud = np.flatnonzero(np.abs(audio.samples.astype(np.int32)) > 30)
+    return float(np.diff(loud).max()) * 1000 / audio.rate_hz
+
+
+@needs_espeak
+@pytest.mark.parametrize("locale", CATALOG.locales)
+@pytest.mark.parametrize("ms", [250, 500, 2000])
+def test_a_pause_is_as_long_as_it_was_written(locale: str, ms: int) -> None:
+    voice = voice_name("", locale, CATALOG)
+    speech = Speech((Span("Mama"), Pause(ms), Span("mama")))
+    assert longest_silence_ms(speech, voice) == pytest.approx(ms, abs=20)
+
+
+@needs_espeak
+@pytest.mark.parametrize("locale", CATALOG.locales)
+def test_a_pause_is_not_stretched_with_slow_speech(locale: str) -> None:
+    def length_ms(pause_ms: int) -> float:
+        speech = Speech((Span("Mama", 0.8), Pause(pause_ms), Span("mama", 0.8)))
+        audio = speak(speech, voice=voice_name("", locale, CATALOG))
+        return len(audio.samples) * 1000 / audio.rate_hz
+
+    assert length_ms(1500) - length_ms(500) == pytest.approx(1000, abs=5)
+
+
+@needs_espeak
+def test_a_rate_changes_the_length_and_emphasis_the_level() -> None:
+    def audio(span: Span) -> NDArray[np.int16]:
+        return speak(Speech((span,)), voice="en-us").samples
+
+    usual = audio(Span("Please enter your card number now"))
+    assert len(audio(Span("Please enter your card number now", 0.5))) > 1.5 * len(usual)
+    assert len(audio(Span("Please enter your card number now", 2.0))) < 0.75 * len(usual)
+    stressed = audio(Span("Please enter your card number now", 1.0, Emphasis.STRONG))
+    assert np.abs(stressed.astype(np.int32)).mean() > np.abs(usual.astype(np.int32)).mean()
+
+
+def test_markup_for_espeak_holds_no_element_that_a_text_has_made_up() -> None:
+    speech = Speech((Span('a <break time="9s"/> & [[b]] \x01c', 0.8, Emphasis.STRONG), Pause(500), Span("d")))
+    assert markup(speech) == (
+        '<speak><prosody rate="80%"><emphasis level="strong">a &lt;break time="9s"/&gt; &amp;   b]]  c</emphasis>'
+        '</prosody><break time="500ms"/>d</speak>'
+    )
+
+
+def test_plain_text_is_given_without_markup_and_pieces_with_it(tmp_path: Path) -> None:
+    program = script(tmp_path, f'echo "$@" > {tmp_path}/arguments; cat > {tmp_path}/input')
+    speak(Speech((Span("a < b"),)), voice="en-us", program=program)
+    assert "-m" not in (tmp_path / "arguments").read_text().split()
+    assert (tmp_path / "input").read_text() == "a < b"
+    speak(Speech((Span("a"), Pause(100))), voice="en-us", program=program)
+    assert (tmp_path / "arguments").read_text().split()[-1] == "-m"
+    assert (tmp_path / "input").read_text() == '<speak>a<break time="100ms"/></speak>'
+
+
+@needs_espeak
+@pytest.mark.asyncio
+async def test_pauses_at_the_ends_of_a_text_are_kept(synthesizer: EspeakSynthesizer) -> None:
+    speech = Speech((Pause(1000), Span("Hi."), Pause(2000)))
+    clip = await synthesizer.synthesize(speech, locale="en-US", voice="")
+    assert set(clip.pcmu[:8000]) == set(clip.pcmu[-16000:]) == {0xFF}
+    assert 3100 < clip.duration_ms < 4500

@@ -9,10 +9,11 @@ import pytest
 from dsp import g711
 from prompts import assets
 from prompts.assets import fixed_keys, shipped_directory, text_key
+from prompts.audit import audio_faults
 from prompts.catalog import Catalog
 from prompts.errors import CatalogError
 from prompts.keys import PLACEHOLDERS, PromptKey
-from prompts.render import audio_faults, check
+from prompts.render import check
 
 TEXTS = Catalog.load().resolve("en-US").texts
 SHIPPED = Path(str(shipped_directory("en-US")))

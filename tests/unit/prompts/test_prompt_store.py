@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest_asyncio
 from prompts.catalog import Catalog
 from prompts.errors import AudioFileError, PromptError, SynthesisError
 from prompts.keys import PLACEHOLDERS, PromptKey
-from prompts.store import PromptStore
+from prompts.remote import FetchedFile
+from prompts.sentences import sentences
+from prompts.store import MAX_AHEAD, SENTENCE_PAUSE_MS, PromptStore
 from tests.support.speech import FakeReader, FakeSynthesizer
 
 pytestmark = pytest.mark.asyncio
@@ -196,6 +199,158 @@ async def test_a_file_is_read_once_until_it_changes(given: Fixture, tmp_path: Pa
     assert len(given.reader.paths) == 1
     path.write_bytes(b"three")
     assert (await given.store.file(path)).pcmu == b"three"
+
+
+async def test_a_file_from_the_web_is_fetched_once_at_a_time_and_asked_for_again(given: Fixture) -> None:
+    gate, asked = asyncio.Event(), []
+
+    async def fetch(url: str, *, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> FetchedFile:
+        asked.append(url)
+        await gate.wait()
+        return FetchedFile(status=200, headers={"content-type": "audio/PCMU"}, body=b"hello")
+
+    store = PromptStore(given.directory, given.synthesizer, reader=given.reader, fetch=fetch)
+    url = "https://example.com/a.ulaw?signature=1"
+    store.ahead([url, "/absent/file.wav"])
+    waiting = [asyncio.create_task(store.file(url)) for _ in range(5)]
+    while not asked:
+        await asyncio.sleep(0)
+    gate.set()
+    clips = await asyncio.gather(*waiting)
+    assert asked == [url]
+    assert len({id(clip) for clip in clips}) == 1
+    assert clips[0].pcmu == b"hello"
+    await store.file(url)
+    assert asked == [url, url], "the server did not say that it stays fresh"
+    await store.close()
+
+
+async def test_whoever_waits_for_a_file_from_the_web_is_told_that_the_store_was_closed(given: Fixture) -> None:
+    begun = asyncio.Event()
+
+    async def fetch(url: str, *, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> FetchedFile:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    store = PromptStore(given.directory, given.synthesizer, reader=given.reader, fetch=fetch)
+    waiting = asyncio.create_task(store.file("https://example.com/a.wav?secret"))
+    await begun.wait()
+    await store.close()
+    with pytest.raises(AudioFileError, match=r"https://example.com/a.wav: the prompts were closed$"):
+        await waiting
+
+
+async def test_so_many_files_are_fetched_ahead_and_no_more(given: Fixture) -> None:
+    async def fetch(url: str, *, headers: Mapping[str, str], timeout_s: float, max_bytes: int) -> FetchedFile:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    store = PromptStore(given.directory, given.synthesizer, reader=given.reader, fetch=fetch)
+    store.ahead(f"https://example.com/{number}.wav" for number in range(MAX_AHEAD + 100))
+    assert len(store._ahead) == MAX_AHEAD
+    await store.close()
+    assert not store._ahead
+
+
+LONG = " ".join(f"This is sentence {word} of a text that takes a while to be said in full." for word in ("a", "b", "c"))
+
+
+async def test_a_long_text_is_spoken_sentence_by_sentence_with_a_pause_between(given: Fixture) -> None:
+    clips = [clip async for clip in given.store.stream(LONG, locale="en-GB", voice="woman")]
+    assert [text for text, _, _ in given.synthesizer.spoken] == sentences(LONG)
+    assert {(locale, voice) for _, locale, voice in given.synthesizer.spoken} == {("en-GB", "woman")}
+    assert [clip.pcmu.decode("latin-1") for clip in clips[::2]] == sentences(LONG)
+    assert [clip.duration_ms for clip in clips[1::2]] == [SENTENCE_PAUSE_MS] * 2
+    assert {clip.pcmu for clip in clips[1::2]} == {b"\xff" * 2400}
+
+
+async def test_the_first_sentence_is_there_while_the_next_is_rendered(given: Fixture) -> None:
+    stream = given.store.stream(LONG, locale="en-GB")
+    first = await anext(stream)
+    assert first.pcmu.decode() == sentences(LONG)[0]
+    assert len(given.synthesizer.spoken) == 1
+    given.synthesizer.gate = asyncio.Event()
+    while len(given.synthesizer.spoken) < 2:
+        await asyncio.sleep(0)
+    await stream.aclose()
+    given.synthesizer.gate.set()
+
+
+async def test_a_sentence_that_cannot_be_spoken_ends_the_stream(given: Fixture) -> None:
+    stream = given.store.stream(LONG, locale="en-GB")
+    await anext(stream)
+    given.synthesizer.failure = SynthesisError("broken")
+    with pytest.raises(SynthesisError, match="broken"):
+        await anext(stream)
+
+
+async def test_locales_are_prepared_as_many_texts_at_a_time_as_there_are_workers(given: Fixture) -> None:
+    store = PromptStore(given.directory, given.synthesizer, reader=given.reader, parallel=3)
+    given.synthesizer.gate = asyncio.Event()
+    done: list[int] = []
+    preparing = asyncio.gather(*(store.prepare(tag, progress=lambda: done.append(1)) for tag in ("de-DE", "pl-PL")))
+    while len(given.synthesizer.spoken) < 3:
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(given.synthesizer.spoken) == 3
+    assert len(store.missing("de-DE")) == 29
+    given.synthesizer.gate.set()
+    assert await preparing == ["", ""]
+    assert len(done) == 58
+    assert store.missing("de-DE") == store.missing("pl-PL") == ()
+
+
+async def test_what_was_rendered_before_a_failure_is_kept_and_nothing_goes_on_behind_it(given: Fixture) -> None:
+    count = 0
+
+    def audio(text: str) -> bytes:
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise SynthesisError("the worker died")
+        return text.encode()
+
+    given.synthesizer.audio = audio
+    with pytest.raises(SynthesisError, match="died"):
+        await given.store.prepare("de-DE")
+    assert len(given.store.missing("de-DE")) == 25
+    assert count <= 6, "one more may have begun in the turn of the failed one"
+    given.synthesizer.audio = lambda text: text.encode()
+    await given.store.prepare("de-DE")
+    assert given.store.missing("de-DE") == ()
+
+
+async def test_what_is_cached_is_told_without_rendering(given: Fixture) -> None:
+    assert await given.store.cached("finish-key", "de-DE") is None
+    assert await given.store.cached("confirm-last-four", "de-DE") is None
+    await given.store.prepare("de-DE")
+    count = len(given.synthesizer.spoken)
+    another = given.another_store()
+    clip = await another.cached("finish-key", "de-DE")
+    assert clip is not None
+    assert clip.pcmu.decode() == Catalog.load().text("finish-key", "de-DE")
+    assert clip.name == "finish-key"
+    assert len(given.synthesizer.spoken) == count
+    assert another.shipped(PromptKey.FINISH_KEY, "en")
+    assert not another.shipped(PromptKey.FINISH_KEY, "de-DE")
+
+
+async def test_a_clip_that_plays_survives_the_eviction_of_its_file(given: Fixture) -> None:
+    given.synthesizer.audio = lambda text: text[:1].encode() * 30_000
+    store = PromptStore(given.directory, given.synthesizer, reader=given.reader, max_bytes=100_000)
+    plays = await store.speech("a", locale="en-US")
+    for letter in "bcdefg":
+        await store.speech(letter, locale="en-US")
+    assert store.stats.evicted > 0
+    assert plays.pcmu == b"a" * 30_000
+    assert await store.speech("a", locale="en-US") is plays
+
+
+async def test_a_name_that_is_none_is_refused(given: Fixture) -> None:
+    with pytest.raises(AudioFileError, match="is not the name of a file"):
+        await given.store.file("/absent/\0.wav")
 
 
 async def test_a_file_that_is_not_there_is_named(given: Fixture) -> None:

@@ -1,3 +1,5 @@
+"""Rendering, checking and listing prompts: the work of ``paytone prompts``."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -5,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsp import g711
 from prompts import render
-from prompts.assets import MANIFEST, fixed_keys, shipped_directory
+from prompts.assets import MANIFEST, fixed_keys
 from prompts.catalog import Catalog
+from prompts.errors import SynthesisError
 from prompts.mastering import master
-from tests.support.speech import FakeSynthesizer, needs_espeak
+from prompts.store import PromptStore
+from tests.support.speech import FakeReader, FakeSynthesizer
 
-TEXTS = Catalog.load().resolve("de-DE").texts
+CATALOG = Catalog.load()
+TEXTS = CATALOG.resolve("de-DE").texts
+ROOT = Path(__file__).parents[3]
 
 
 def spoken(seconds: float) -> bytes:
@@ -21,25 +26,46 @@ def spoken(seconds: float) -> bytes:
     return master(wave.astype(np.int16), 8000)[0]
 
 
+def speaker(audio: bytes) -> FakeSynthesizer:
+    synthesizer = FakeSynthesizer()
+    synthesizer.audio = lambda text: audio
+    return synthesizer
+
+
 @pytest.mark.asyncio
 async def test_only_what_is_missing_or_stale_is_rendered(tmp_path: Path) -> None:
-    synthesizer = FakeSynthesizer()
-    audio = spoken(1.0)
-    synthesizer.audio = lambda text: audio
-    assert await render.render(TEXTS, tmp_path, synthesizer) == list(fixed_keys())
+    synthesizer = speaker(spoken(1.0))
+    seen: list[int] = []
+    assert await render.render(TEXTS, tmp_path, synthesizer, progress=lambda: seen.append(1)) == list(fixed_keys())
+    assert len(seen) == 29
     assert render.check(TEXTS, tmp_path) == []
-    assert await render.render(TEXTS, tmp_path, synthesizer) == []
+    assert await render.render(TEXTS, tmp_path, synthesizer, progress=lambda: seen.append(1)) == []
+    assert len(seen) == 58
     (tmp_path / "finish-key.ulaw").unlink()
     assert await render.render(TEXTS, tmp_path, synthesizer) == ["finish-key"]
     assert len(await render.render(TEXTS, tmp_path, synthesizer, force=True)) == 29
 
 
 @pytest.mark.asyncio
-async def test_check_names_each_fault(tmp_path: Path) -> None:
-    synthesizer = FakeSynthesizer()
+async def test_what_was_rendered_before_an_error_is_not_rendered_again(tmp_path: Path) -> None:
     audio = spoken(1.0)
-    synthesizer.audio = lambda text: audio
-    await render.render(TEXTS, tmp_path, synthesizer)
+    synthesizer = speaker(audio)
+
+    def fails_at_the_tenth(text: str) -> bytes:
+        if len(synthesizer.spoken) == 10:
+            raise SynthesisError("the worker died")
+        return audio
+
+    synthesizer.audio = fails_at_the_tenth
+    with pytest.raises(SynthesisError):
+        await render.render(TEXTS, tmp_path, synthesizer)
+    assert len(await render.render(TEXTS, tmp_path, synthesizer)) == 29 - 9
+
+
+@pytest.mark.asyncio
+async def test_check_names_each_fault(tmp_path: Path) -> None:
+    audio = spoken(1.0)
+    await render.render(TEXTS, tmp_path, speaker(audio))
     (tmp_path / "finish-key.ulaw").unlink()
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "cancel-key.ulaw").write_bytes(audio[:2000])
@@ -53,43 +79,49 @@ async def test_check_names_each_fault(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("pcmu", "fault"),
-    [
-        (b"\xff" * 8000, "silent"),
-        (b"\xff" * 3999, "0.5 s long"),
-        (b"\xff" * 96001, "12.0 s long"),
-        (g711.ulaw_encode((g711.ulaw_decode(spoken(1.0)) * 0.5).astype(np.int16)), "active level -31"),
-        (g711.ulaw_encode(np.clip(g711.ulaw_decode(spoken(1.0)) * 20.0, -32000, 32000).astype(np.int16)), "peak -0"),
-        (b"\xff" * 2000 + spoken(1.0), "ms of silence before"),
-    ],
-    ids=["silent", "short", "long", "quiet", "clipped", "late"],
-)
-def test_bad_audio_is_found(pcmu: bytes, fault: str) -> None:
-    assert any(fault in found for found in render.audio_faults(pcmu))
+@pytest.mark.asyncio
+async def test_the_store_is_checked_as_the_engine_would_play_it(tmp_path: Path) -> None:
+    overlay = tmp_path / "texts"
+    overlay.mkdir()
+    (overlay / "de-DE.toml").write_text(
+        '[texts]\nfinish-key = "Taste #."\nconfirm-last-four = "Endet auf {digits}, 12."\n'
+    )
+    store = PromptStore(tmp_path / "cache", speaker(spoken(1.0)), reader=FakeReader(), catalog=Catalog.load(overlay))
+    found = await render.check_store(store, "de-DE")
+    assert [fault for fault in found if "not rendered" in fault] == [f"{key}: not rendered" for key in fixed_keys()]
+    await store.prepare("de-DE")
+    found = await render.check_store(store, "de-DE")
+    assert len(found) == 31
+    assert any(fault.startswith("finish-key: text: '#' is a sign") for fault in found)
+    assert any(fault.startswith("confirm-last-four: text: '12' is read as one number") for fault in found)
+    assert sum("hold different audio" in fault for fault in found) == 29, "the stand-in's A-law is another audio"
 
 
-def test_good_audio_has_no_fault() -> None:
-    assert render.audio_faults(spoken(1.0)) == []
+@pytest.mark.asyncio
+async def test_the_listing_tells_length_level_peak_source_and_text(tmp_path: Path) -> None:
+    await render.render(TEXTS, tmp_path / "de-DE", speaker(spoken(1.0)))
+    lines = render.list_directory(TEXTS, tmp_path / "de-DE")
+    assert len(lines) == 30
+    table = render.listing(lines).splitlines()
+    assert table[0].split() == ["locale", "key", "s", "level", "peak", "from", "text"]
+    row = next(line for line in table if " finish-key " in line)
+    assert "  -25.0  " in row
+    assert row.endswith(TEXTS.texts["finish-key"])  # type: ignore[index]
+    assert next(line for line in table if " confirm-last-four " in line).split()[2:6] == ["-", "-", "-", "call"]
+    store = PromptStore(tmp_path / "cache", speaker(spoken(1.0)), reader=FakeReader())
+    sources = {line.source for line in await render.list_store(store, "de-DE")}
+    assert sources == {"-", "call"}
+    assert {line.source for line in await render.list_store(store, "en-US")} == {"shipped", "call"}
 
 
-def test_the_command_checks_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> None:
-    assert render.main(["--check"]) == 0
-    assert "all prompts are there" in capsys.readouterr().out
-
-
-def test_the_command_fails_when_something_is_missing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert render.main(["--check", "--locale", "de-DE", "--directory", str(tmp_path)]) == 1
-    assert "de-DE  finish-key: not rendered" in capsys.readouterr().err
-
-
-def test_the_command_names_the_locales_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert render.main(["--locale", "sv-SE"]) == 1
-    assert "de-DE, en-AU" in capsys.readouterr().err
-
-
-@needs_espeak
-def test_the_command_renders_a_locale(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert render.main(["--locale", "de-DE", "--directory", str(tmp_path)]) == 0
-    assert "29 rendered" in capsys.readouterr().out
-    assert not Path(str(shipped_directory("de-DE"))).exists()
+def test_the_committed_listing_holds_what_the_catalogue_says() -> None:
+    committed = (ROOT / "docs" / "prompts-listing.md").read_text(encoding="utf-8")
+    rows = {tuple(row.strip("| ").split(" | ")) for row in committed.splitlines() if row.startswith("| ")}
+    listed = {(row[0], row[1], row[-1]) for row in rows if len(row) == 7}
+    wanted = {
+        (locale, str(key), text)
+        for locale in CATALOG.locales
+        for key, text in CATALOG.resolve(locale).texts.texts.items()
+    }
+    assert wanted <= listed, "run: paytone prompts render; then the command at the head of docs/prompts-listing.md"
+    assert len(listed) == len(wanted) + 2, "the table's head and rule"

@@ -106,6 +106,21 @@ async def test_a_hung_worker_is_killed_with_its_children_and_the_request_repeate
     await pool.close()
 
 
+@pytest.mark.soak  # long; CI runs it
+async def test_under_load_each_request_gets_its_own_answer_though_workers_die_and_hang(tmp_path: Path) -> None:
+    pool = WorkerPool(workers=3, command=COMMAND, timeout_s=5.0)
+    faults = {5: "die-once", 11: "die-once", 12: "die-once", 20: "hang-once", 33: "die-once"}
+    requests = [
+        pool.request({"op": faults.get(number, "echo"), "mark": str(tmp_path / str(number))}, b"%d" % number)
+        for number in range(60)
+    ]
+    answers = await asyncio.gather(*requests)
+    assert [body for _, body in answers] == [b"%d" % number for number in range(60)]
+    assert pool.restarts == len(faults)
+    assert len(pool.pids) <= 3
+    await pool.close()
+
+
 async def test_a_request_that_hangs_each_worker_fails() -> None:
     pool = WorkerPool(command=COMMAND, timeout_s=0.3)
     with pytest.raises(WorkerError, match=r"did not answer within 0\.3 s"):

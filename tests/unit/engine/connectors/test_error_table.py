@@ -13,6 +13,7 @@ from tests.support.shared import SHARED
 REFERENCE = SHARED / "reference" / "cards.json"
 
 ROWS = {
+    "account_closed": "invalid-bank-account-number",
     "account_number_invalid": "invalid-bank-account-number",
     "authentication_required": "card-declined",
     "card_declined": "card-declined",
@@ -34,11 +35,13 @@ ROWS = {
     "invalid_number": "invalid-card-number",
     "issuer_not_available": "",
     "lost_card": "card-declined",
+    "no_account": "invalid-bank-account-number",
     "pickup_card": "card-declined",
     "postal_code_invalid": "invalid-postal-code",
     "processing_error": "",
     "routing_number_invalid": "invalid-bank-routing-number",
     "stolen_card": "card-declined",
+    "test_accounts_only": "card-declined",
     "test_cards_only": "card-declined",
     "try_again_later": "card-declined",
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.connectors.body import json_body, scrub, wipe_body
 from engine.connectors.signalwire import payment_body
-from engine.connectors.signatures import signature_headers
+from engine.net.signatures import signalwire_headers
 from engine.pay.submission import Operation, TokenType
 from tests.support.payments import secret_of, submission_of
 
@@ -100,7 +100,7 @@ class TestSignatures:
 
     def test_both_headers(self) -> None:
         # printf '%s' 'https://a.example/pay{"a":1}' | openssl dgst -sha1 -hmac key  (and -sha256)
-        headers = signature_headers("key", "https://a.example/pay", bytearray(b'{"a":1}'))
+        headers = signalwire_headers("key", "https://a.example/pay", bytearray(b'{"a":1}'))
         assert headers == {
             "X-Signalwire-Signature": "f6bfa7e685a64c997300c9dce982fd7708de5ddc",
             "X-Signalwire-SHA256-Signature": "c6c15d2df76bd03db217fe7f01e214b74d3b940457c810fbdd1e6d5b51bc3048",
@@ -110,4 +110,4 @@ class TestSignatures:
     def test_each_part_is_signed(self, change: str) -> None:
         parts = {"key": "k", "url": "https://a/", "body": b"{}"}
         changed = parts | {change: b"[]" if change == "body" else "other"}
-        assert signature_headers(**parts) != signature_headers(**changed)  # type: ignore[arg-type]
+        assert signalwire_headers(**parts) != signalwire_headers(**changed)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -15,8 +16,8 @@ from engine.connectors import Connector, SandboxGateway
 from engine.connectors.sandbox import SandboxFault, load_test_cards
 from engine.connectors.table import ERROR_TYPES
 from engine.errors import ConnectorError
-from engine.pay.submission import Operation, Outcome, PaymentMethod
-from tests.support.payments import VISA, SlidingClock, submission_of
+from engine.pay.submission import Operation, Outcome, PaymentMethod, TokenType
+from tests.support.payments import VISA, SlidingClock, bank_debit_of, submission_of
 from tests.support.shared import SHARED
 
 pytestmark = pytest.mark.asyncio
@@ -47,9 +48,20 @@ REFUSED = {
     "4000000000000119": (Outcome.FAILED, "processing_error", ""),
     "4000000000000341": (Outcome.DECLINED, "card_declined", "card-declined"),
     "4000002500003155": (Outcome.DECLINED, "authentication_required", "card-declined"),
-    # Valid by Luhn and brand, but on no published list; and one that is not even valid.
+    # Valid by Luhn and brand, but on no published list.
     "4000000000000010": (Outcome.DECLINED, "test_cards_only", "card-declined"),
-    "4242424242424241": (Outcome.DECLINED, "test_cards_only", "card-declined"),
+    "4242424242424242424": (Outcome.DECLINED, "test_cards_only", "card-declined"),
+    "4242424242424241": (Outcome.DECLINED, "incorrect_number", "invalid-card-number"),
+}
+ACCOUNTS = {
+    # Accepted: Twilio's test accounts, and one of Stripe's.
+    "12345678": (Outcome.SUCCEEDED, "", ""),
+    "123456789": (Outcome.SUCCEEDED, "", ""),
+    "000123456789": (Outcome.SUCCEEDED, "", ""),
+    "000111111113": (Outcome.DECLINED, "account_closed", "invalid-bank-account-number"),
+    "000111111116": (Outcome.DECLINED, "no_account", "invalid-bank-account-number"),
+    "000222222227": (Outcome.DECLINED, "insufficient_funds", "card-declined"),
+    "87654321": (Outcome.DECLINED, "test_accounts_only", "card-declined"),
 }
 
 
@@ -82,14 +94,35 @@ class TestCards:
         assert (answer.outcome, answer.error_code, answer.error_type) == expected
         assert (answer.charge_id, answer.token_id) == ("", "")
 
-    async def test_tokenizing_gives_a_token_and_no_charge(self, gateway: SandboxGateway) -> None:
-        answer = await gateway.submit(submission_of(operation=Operation.TOKENIZE, amount=""))
-        assert answer.token_id.startswith("tok_")
-        assert answer.charge_id == ""
+    @pytest.mark.parametrize(
+        ("token_type", "token", "profile"),
+        [
+            (TokenType.REUSABLE, "tok_", "cus_"),
+            (TokenType.ONE_TIME, "one_", ""),
+            (TokenType.PAYMENT_METHOD, "pm_", ""),
+        ],
+    )
+    @pytest.mark.parametrize("make", [submission_of, bank_debit_of])
+    async def test_tokenizing_gives_a_token_of_the_type_and_no_charge(
+        self, gateway: SandboxGateway, make: Any, token_type: TokenType, token: str, profile: str
+    ) -> None:
+        answer = await gateway.submit(make(operation=Operation.TOKENIZE, amount="", token_type=token_type))
+        assert (answer.outcome, answer.charge_id) == (Outcome.SUCCEEDED, "")
+        assert answer.token_id.startswith(token)
+        assert answer.profile_id.startswith(profile)
+        assert bool(answer.profile_id) == bool(profile)
+        assert await gateway.look_up(submission_of().transaction_id) == answer
 
-    async def test_bank_account_is_not_taken(self, gateway: SandboxGateway) -> None:
-        answer = await gateway.submit(submission_of(method=PaymentMethod.ACH_DEBIT))
-        assert (answer.outcome, answer.error_code) == (Outcome.FAILED, "unsupported_method")
+    async def test_card_that_is_declined_when_charged_can_be_tokenized(self, gateway: SandboxGateway) -> None:
+        answer = await gateway.submit(submission_of("4000000000000341", operation=Operation.TOKENIZE, amount=""))
+        assert answer.outcome is Outcome.SUCCEEDED
+        answer = await gateway.submit(submission_of("4000000000000341", transaction_id="t2"))
+        assert (answer.outcome, answer.error_code) == (Outcome.DECLINED, "card_declined")
+
+    @pytest.mark.parametrize("method", PaymentMethod)
+    async def test_payment_without_a_number_fails(self, gateway: SandboxGateway, method: PaymentMethod) -> None:
+        answer = await gateway.submit(submission_of(method=method, card_number=None))
+        assert (answer.outcome, answer.error_code) == (Outcome.FAILED, "incomplete")
 
     async def test_shipped_table_names_the_right_cards(self) -> None:
         cards = load_test_cards()
@@ -110,8 +143,41 @@ class TestCards:
         for row in reference["accepted"]:
             assert cards[hashlib.sha256(row["number"].encode()).hexdigest()].brand == row["brand"]
         for row in reference["special"]:
-            if row["stripe_code"] != "invalid_number":
-                assert cards[hashlib.sha256(row["number"].encode()).hexdigest()].error_code
+            assert cards[hashlib.sha256(row["number"].encode()).hexdigest()].error_code == row["decline_code"]
+
+
+class TestBankDebits:
+    @pytest.mark.parametrize(("account", "expected"), ACCOUNTS.items())
+    async def test_published_account(
+        self, gateway: SandboxGateway, account: str, expected: tuple[Outcome, str, str]
+    ) -> None:
+        answer = await gateway.submit(bank_debit_of(account))
+        assert (answer.outcome, answer.error_code, answer.error_type) == expected
+        assert bool(answer.charge_id) is (answer.outcome is Outcome.SUCCEEDED)
+
+    @pytest.mark.parametrize("routing", ["121181976", "021000021", "110000000"])
+    async def test_any_right_routing_number_is_taken(self, gateway: SandboxGateway, routing: str) -> None:
+        answer = await gateway.submit(bank_debit_of(routing_number=routing))
+        assert answer.outcome is Outcome.SUCCEEDED
+
+    async def test_wrong_routing_number_is_declined_for_what_it_is(self, gateway: SandboxGateway) -> None:
+        answer = await gateway.submit(bank_debit_of(routing_number="123456789"))
+        assert (answer.outcome, answer.error_type) == (Outcome.DECLINED, "invalid-bank-routing-number")
+
+    async def test_books_show_the_last_two_digits_and_the_type_of_the_account(self, gateway: SandboxGateway) -> None:
+        await gateway.submit(bank_debit_of("000123456789"))
+        (row,) = await gateway.transactions()
+        assert (row["method"], row["card_number"], row["card_type"]) == (
+            "ach-debit",
+            "**********89",
+            "consumer-checking",
+        )
+
+    async def test_no_account_stands_in_the_shipped_table(self) -> None:
+        import engine.connectors.sandbox as module
+
+        rows = (Path(module.__file__).parent / "sandbox_cards.toml").read_text()
+        assert not any(account in rows for account in ACCOUNTS)
 
 
 class TestBooks:
@@ -182,7 +248,14 @@ class TestFaults:
             ("reset_before", Outcome.UNKNOWN, "no_answer", False),
             ("http_500", Outcome.UNKNOWN, "http_500", False),
             ("reset_after", Outcome.UNKNOWN, "no_answer", True),
+            ("http_500_after", Outcome.UNKNOWN, "http_500", True),
             ("garbage", Outcome.UNKNOWN, "bad_answer", True),
+            ("drip:2.5", Outcome.UNKNOWN, "no_answer", True),
+            ("decline:lost_card", Outcome.DECLINED, "lost_card", True),
+            ("decline:processing_error", Outcome.FAILED, "processing_error", True),
+            ("delay:2.5+reset_after", Outcome.UNKNOWN, "no_answer", True),
+            ("delay:2.5+reset_before", Outcome.UNKNOWN, "no_answer", False),
+            ("delay:2.5+decline:expired_card", Outcome.DECLINED, "expired_card", True),
         ],
     )
     async def test_fault_does_what_the_table_says(
@@ -192,7 +265,7 @@ class TestFaults:
         answer = await gateway.submit(submission_of())
         assert (answer.outcome, answer.error_code) == (outcome, code)
         assert bool(await gateway.transactions()) is is_booked
-        assert clock.slept == ([2.5] if fault.startswith("delay") else [])
+        assert clock.slept == ([2.5] if "2.5" in fault else [])
         # The next payment is not befallen.
         assert (await gateway.submit(submission_of(transaction_id="next"))).outcome is Outcome.SUCCEEDED
 
@@ -215,7 +288,12 @@ class TestFaults:
         assert outcomes == [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.SUCCEEDED]
 
     @pytest.mark.parametrize(
-        "text", ["", "explode", "delay", "delay:", "delay:x", "delay:-1", "delay:601", "delay:nan", "decline:1"]
+        "text",
+        [
+            *("", "explode", "decline:1", "decline:", "garbage:1"),
+            *("delay", "delay:", "delay:x", "delay:-1", "delay:601", "delay:nan", "delay:inf", "drip", "drip:-1"),
+            *("delay:1+", "delay:1+delay:1", "decline+delay:1", "delay:1+decline+none", "+none"),
+        ],
     )
     async def test_unknown_fault_is_refused_by_name(self, text: str) -> None:
         with pytest.raises(ConnectorError):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from engine.errors import LedgerError
 from engine.ledger import CallMedia, Ledger
 from engine.ledger.database import Database
+from tests.support.ledger_backend import Backend
 from tests.support.payments import SlidingClock
 
 pytestmark = pytest.mark.asyncio
@@ -33,18 +30,6 @@ MEDIA = CallMedia(
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite3"
-
-
-@pytest_asyncio.fixture
-async def ledger(path: Path) -> AsyncIterator[Ledger]:
-    ledger = await Ledger.open(f"sqlite+aiosqlite:///{path}", clock=SlidingClock())
-    yield ledger
-    await ledger.close()
-
-
-@pytest.fixture
 def transactions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Count transactions: one entry for each."""
     seen: list[bool] = []
@@ -58,12 +43,6 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     monkeypatch.setattr(Database, "run", counted)
     return seen
-
-
-def rows(path: Path, table: str) -> list[sqlite3.Row]:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        return list(connection.execute(f"SELECT * FROM {table}"))
 
 
 async def start_call(ledger: Ledger, call_id: str) -> None:
@@ -84,59 +63,58 @@ async def whole_call(ledger: Ledger, number: int) -> None:
 
 
 async def test_calls_at_once_share_transactions_and_are_complete(
-    ledger: Ledger, path: Path, transactions: list[bool]
+    ledger: Ledger, backend: Backend, transactions: list[bool]
 ) -> None:
     await asyncio.gather(*(whole_call(ledger, number) for number in range(40)))
     # Each of the four writes of a call waits for the one before; those of all calls go together.
     assert len(transactions) <= 12
-    assert {row["cause"] for row in rows(path, "calls")} == {"bye"}
-    assert sum(row["packets_in"] == 500 for row in rows(path, "calls")) == 20
-    assert [row["result"] for row in rows(path, "payments")] == ["success"] * 40
+    assert {row["cause"] for row in backend.rows("calls")} == {"bye"}
+    assert sum(row["packets_in"] == 500 for row in backend.rows("calls")) == 20
+    assert [row["result"] for row in backend.rows("payments")] == ["success"] * 40
 
 
-async def test_a_write_is_on_the_disk_when_it_returns(ledger: Ledger, path: Path) -> None:
+async def test_a_write_is_on_the_disk_when_it_returns(ledger: Ledger, backend: Backend) -> None:
     waiting = [asyncio.ensure_future(start_call(ledger, f"c{number}")) for number in range(10)]
     await waiting[0]
-    assert "c0" in {row["call_id"] for row in rows(path, "calls")}
+    assert "c0" in {row["call_id"] for row in backend.rows("calls")}
     await asyncio.gather(*waiting)
 
 
-async def test_an_entry_that_is_refused_takes_no_other_with_it(ledger: Ledger, path: Path) -> None:
+async def test_an_entry_that_is_refused_takes_no_other_with_it(ledger: Ledger, backend: Backend) -> None:
     await start_call(ledger, "c1")
     results = await asyncio.gather(
         *(start_call(ledger, call_id) for call_id in ("c0", "c1", "c2", "c2")), return_exceptions=True
     )
     assert [type(result) for result in results] == [type(None), LedgerError, type(None), LedgerError]
-    assert sorted(row["call_id"] for row in rows(path, "calls")) == ["c0", "c1", "c2"]
+    assert sorted(row["call_id"] for row in backend.rows("calls")) == ["c0", "c1", "c2"]
 
 
-async def test_a_database_that_cannot_be_written_is_told_to_each(ledger: Ledger, path: Path) -> None:
+async def test_a_database_that_cannot_be_written_is_told_to_each(ledger: Ledger, backend: Backend) -> None:
     await start_call(ledger, "c0")
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE payments")
+    backend.execute("DROP TABLE charge_attempts; DROP TABLE payments")
     results = await asyncio.gather(*(start_payment(ledger, f"p{n}") for n in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [LedgerError] * 3
     await start_call(ledger, "c1")
-    assert len(rows(path, "calls")) == 2
+    assert len(backend.rows("calls")) == 2
 
 
-async def test_a_caller_that_is_cancelled_does_not_take_its_write_with_it(ledger: Ledger, path: Path) -> None:
+async def test_a_caller_that_is_cancelled_does_not_take_its_write_with_it(ledger: Ledger, backend: Backend) -> None:
     first, second = (asyncio.ensure_future(start_call(ledger, call_id)) for call_id in ("c0", "c1"))
     await asyncio.sleep(0)
     second.cancel()
     await first
     await asyncio.gather(second, return_exceptions=True)
     assert second.cancelled()
-    assert {row["call_id"] for row in rows(path, "calls")} == {"c0", "c1"}
+    assert {row["call_id"] for row in backend.rows("calls")} == {"c0", "c1"}
 
 
-async def test_closing_writes_what_waits_and_takes_nothing_more(path: Path) -> None:
-    ledger = await Ledger.open(f"sqlite+aiosqlite:///{path}", clock=SlidingClock())
+async def test_closing_writes_what_waits_and_takes_nothing_more(backend: Backend) -> None:
+    ledger = await Ledger.open(backend.url, clock=SlidingClock())
     await start_call(ledger, "c0")
     waiting = [asyncio.ensure_future(start_call(ledger, f"c{number}")) for number in range(1, 1200)]
     await asyncio.sleep(0)
     await ledger.close()
     await asyncio.gather(*waiting)
-    assert len(rows(path, "calls")) == 1200
+    assert len(backend.rows("calls")) == 1200
     with pytest.raises(LedgerError, match="closed"):
         await start_call(ledger, "late")

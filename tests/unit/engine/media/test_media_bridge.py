@@ -12,7 +12,7 @@ from dsp.dtmf import SENSITIVE, DtmfDetector, generate
 from dsp.g711 import alaw_encode, ulaw_decode, ulaw_encode
 from dsp.mask import DELAY_SAMPLES, MaskFill
 from engine.errors import MediaError
-from engine.media import Leg, MediaPlane
+from engine.media import Leg
 from engine.rtp import RtpPacket
 from prompts.clip import Clip
 from tests.support.rtp_peer import EVENT_PT, MediaCase, Peer, audio, codes
@@ -330,14 +330,3 @@ def test_legs_that_do_not_fit_are_refused(case: MediaCase) -> None:
     agent.close()
     with pytest.raises(MediaError, match="closed"):
         caller.bridge(agent)
-
-
-def test_a_leg_opened_beside_another_shares_its_clock() -> None:
-    plane = MediaPlane(threads=3)
-    try:
-        first, apart = plane.open_leg(), plane.open_leg()
-        with pytest.raises(MediaError, match="beside="):
-            first.bridge(apart)
-        first.bridge(plane.open_leg(beside=first))
-    finally:
-        plane.stop()

@@ -322,6 +322,7 @@ def test_a_closed_leg_says_that_it_is_closed(case: MediaCase) -> None:
         lambda: leg.seek(0),
         lambda: leg.set_volume(0),
         lambda: leg.mute(True),
+        lambda: leg.earmuff(True),
         lambda: leg.record(None),
         lambda: leg.play([], token=1, interruptible=False),
         lambda: leg.send_digits([1], mode="in-band"),

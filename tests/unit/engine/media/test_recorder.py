@@ -601,6 +601,7 @@ for step in range(3):
 """
 
 
+@pytest.mark.soak  # long; CI runs it
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer maps terabytes to scan")
 def test_audio_is_wiped_from_memory_when_it_is_written(tmp_path: Path) -> None:
     text = "4927305186620943"

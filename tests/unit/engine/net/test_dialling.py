@@ -136,3 +136,39 @@ def test_whatever_is_written_is_a_plan_or_a_call_error(to: str, caller: str, val
     text = str(made.from_) + str(made.target) + "".join(map("".join, made.headers(made.target)))
     assert "\r" not in text
     assert "\n" not in text
+
+
+def test_credentials_of_a_call_go_to_its_targets_host_and_to_nobody_else() -> None:
+    made = plan("sip:agent@desk.example.com", username="desk", password="a password")
+    own = made.credentials(Uri.parse("sip:other@DESK.example.com"))
+    assert own is not None
+    assert (own.username, own.password) == ("desk", "a password")
+    assert made.credentials(Uri.parse("sip:agent@elsewhere.example.com")) is None
+    assert "a password" not in repr(made)
+
+
+def test_credentials_of_a_call_stand_before_the_accounts_at_its_target_alone() -> None:
+    made = plan("sip:agent@desk.example.com", FORM + ACCOUNT, account="pbx", username="desk", password="x")
+    found = [made.credentials(Uri.parse(uri)) for uri in ("sip:agent@desk.example.com", "sip:1@pbx.example.com")]
+    assert [one and one.username for one in found] == ["desk", "till"]
+
+
+def test_a_call_that_takes_the_place_of_another_says_so_and_who_asked_for_it() -> None:
+    made = plan("sip:expert@example.com", replaces="abc;to-tag=1;from-tag=2", referred_by="<sip:agent@pbx.example.com>")
+    assert made.headers(made.target) == (
+        ("Replaces", "abc;to-tag=1;from-tag=2"),
+        ("Referred-By", "<sip:agent@pbx.example.com>"),
+    )
+    assert made.headers(Uri.parse("sip:expert@elsewhere.example.com")) == ()
+
+
+@pytest.mark.parametrize("replaces", ["abc", "abc;to-tag=1", "abc\r\nX: y;to-tag=1;from-tag=2", "a" * 300])
+def test_what_names_no_call_cannot_be_replaced(replaces: str) -> None:
+    with pytest.raises(CallError):
+        plan("sip:expert@example.com", replaces=replaces)
+
+
+@pytest.mark.parametrize("referred_by", ["<sip:a@b>\r\nRoute: <sip:evil>", "\u00e9", "x" * 300])
+def test_a_referrer_that_is_no_line_is_left_out(referred_by: str) -> None:
+    made = plan("sip:expert@example.com", referred_by=referred_by)
+    assert made.headers(made.target) == ()

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from engine.errors import ConfigError
+from engine.net.egress import Egress
 from engine.net.http import BadAnswer, HttpError, HttpResponse, NotSent, Unanswered, request, split_url
 from engine.net.tls import client_context
 from tests.support.gateway import TLS_FILES, FakeGateway, server_tls
@@ -48,6 +49,27 @@ class TestRequest:
         assert "authorization" not in received.headers
         assert (response.status, response.body) == (200, b"hello")
         assert (b"content-type", b"application/json") in response.headers
+
+    @pytest.mark.asyncio
+    async def test_goes_to_the_first_address_that_takes_it(self) -> None:
+        asked: list[tuple[str, int]] = []
+
+        async def addresses(host: str, port: int) -> list[str]:
+            asked.append((host, port))
+            return ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first one
+
+        async with FakeGateway(["status:200"]) as gateway:
+            url = gateway.url.replace("127.0.0.1", "gw.invalid")
+            assert (await post(url, addresses=addresses)).status == 200
+        assert gateway.requests[0].headers["host"] == url.split("/")[2]
+        assert asked == [("gw.invalid", int(url.split(":")[2].split("/")[0]))]
+
+    @pytest.mark.asyncio
+    async def test_goes_nowhere_when_the_rules_admit_no_address(self) -> None:
+        async with FakeGateway(["status:200"]) as gateway:
+            with pytest.raises(NotSent, match=r"webhooks\.allow"):
+                await post(gateway.url, addresses=Egress().addresses)
+        assert gateway.requests == []
 
     @pytest.mark.asyncio
     async def test_user_and_password_of_the_url_become_basic_credentials(self) -> None:

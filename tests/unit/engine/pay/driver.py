@@ -9,7 +9,7 @@ from typing import Any
 from engine.pay.commands import Command, EmitStatus, Finish, Play, StopPlaying, Submit
 from engine.pay.machine import PayMachine
 from engine.pay.order import PayOrder
-from engine.pay.prompt_rules import DefaultPrompt, Say
+from engine.pay.prompt_rules import DefaultPrompt, PlayFile, Say
 from engine.pay.results import PayResult, PayStatus
 from engine.pay.secret import Secret
 from engine.pay.states import State
@@ -103,6 +103,10 @@ class Driver:
         self.machine.stop(self.now)
         return self.take()
 
+    def fault(self) -> list[Command]:
+        self.machine.fault(self.now)
+        return self.take()
+
     def pay_until_submitted(self, number: str = VISA + "#", expiry: str = "1228", code: str = "123") -> list[Command]:
         """Start and key every field; the postal code is ended by #."""
         self.start()
@@ -141,8 +145,10 @@ class Driver:
     @property
     def secrets(self) -> list[Secret]:
         """Every secret that the machine or a submission still refers to."""
-        collected = self.machine._collected
+        collected = self.machine._checkout.collected
         held = [self.machine._entry, self.machine._ahead._digits]
+        if self.machine._first_entry is not None:
+            held.append(self.machine._first_entry)
         held += [s for s in (collected.card_number, collected.security_code, collected.account_number) if s is not None]
         for submission in self.submissions:
             held += [s for s in (submission.card_number, submission.security_code, submission.account_number) if s]
@@ -161,6 +167,8 @@ def said(commands: list[Command]) -> list[str]:
                     else action.text
                     if isinstance(action, Say)
                     else action.url
+                    if isinstance(action, PlayFile)
+                    else f"silence of {action.ms} ms"
                 )
     return heard
 

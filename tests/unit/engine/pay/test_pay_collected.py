@@ -80,3 +80,23 @@ def test_an_account_number_is_found_too() -> None:
     collected = Collected(mask_char="x", postal_code="")
     collected.take(Step.ACCOUNT_NUMBER, entry("12345678"), FACTS)
     assert collected.without_echo("no account 12345678") == "no account xxxxxxxx"
+
+
+@pytest.mark.parametrize(
+    ("number", "plain", "dashed"),
+    [
+        ("378282246310005", "xxxxxxxxxxx0005", "xxxx-xxxxxx-x0005"),
+        ("4111111111111111", "xxxxxxxxxxxx1111", "xxxx-xxxx-xxxx-1111"),
+        ("30569309025904", "xxxxxxxxxx5904", "xxxx-xxxxxx-5904"),
+        ("4222222222222", "xxxxxxxxx2222", "xxxx-xxxx-x2222"),
+        ("500000000009", "xxxxxxxx0009", "xxxx-xxxx-0009"),
+        ("4000000000000000006", "xxxxxxxxxxxxxxx0006", "xxxx-xxxx-xxxx-xxx0006"),
+    ],
+)
+def test_a_mask_is_written_plain_or_in_groups_and_shows_the_last_four_whole(
+    number: str, plain: str, dashed: str
+) -> None:
+    for style, shown in (("plain", plain), ("dashed", dashed)):
+        collected = Collected(mask_char="x", mask_style=style, postal_code="")
+        collected.take(Step.CARD_NUMBER, entry(number), FACTS)
+        assert collected.masked.card_number == shown

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.pay.fields import ErrorType, Facts, Step, field_of, parse_expiry
 
@@ -26,6 +28,15 @@ def test_steps_that_ask_have_a_field_and_the_others_none(step: Step) -> None:
     else:
         with pytest.raises(KeyError):
             field_of(step)
+
+
+@pytest.mark.parametrize("step", ASKED)
+@settings(max_examples=200, deadline=None)
+@given(digits=st.text("0123456789", min_size=1, max_size=20), card_type=st.sampled_from(["", "visa", "amex"]))
+def test_a_check_names_only_the_errors_that_its_step_has(step: Step, digits: str, card_type: str) -> None:
+    field = field_of(step)
+    facts = Facts(today=FACTS.today, accepted=FACTS.accepted, card_type=card_type)
+    assert field.check(digits.encode(), facts) in {None, field.error, *field.also}
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,11 @@ def test_tokenizing_sends_no_amount_and_says_that_the_card_is_saved() -> None:
     assert submission.amount == ""
     assert submission.token_type is TokenType.ONE_TIME
     caller.prompt_ends()
-    assert said(caller.answer(ConnectorAnswer(outcome=Outcome.SUCCEEDED, token_id="tok_1"))) == ["tokenize-completed"]
+    assert said(caller.answer(ConnectorAnswer(outcome=Outcome.SUCCEEDED, token_id="tok_1", profile_id="p_1"))) == [
+        "tokenize-completed"
+    ]
     caller.prompt_ends()
-    assert caller.result.token_id == "tok_1"
+    assert (caller.result.token_id, caller.result.profile_id) == ("tok_1", "p_1")
     assert caller.result.operation is Operation.TOKENIZE
 
 
@@ -164,7 +166,7 @@ def test_a_short_account_number_is_refused() -> None:
     caller = Driver(order(method="ach-debit"))
     caller.start()
     caller.keys("021000021")
-    assert said(caller.keys("123#")) == ["error.invalid-bank-account-number", "bank-account-number"]
+    assert said(caller.keys("123#")) == ["error.invalid-bank-account-number", "bank-account-number", "finish-key"]
 
 
 # -- keys ------------------------------------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def test_the_finish_key_ends_the_entry_and_is_no_part_of_it(caller: Driver) -> N
 
 def test_the_finish_key_alone_is_a_timeout(caller: Driver) -> None:
     caller.start()
-    assert said(caller.keys("#")) == ["error.timeout", "payment-card-number"]
+    assert said(caller.keys("#")) == ["error.timeout", "payment-card-number", "finish-key"]
     assert caller.statuses[-1].error_type == "timeout"
 
 
@@ -236,7 +238,7 @@ def test_the_wait_for_the_first_key_begins_when_the_prompt_has_ended(caller: Dri
     assert caller.wait(30) == []
     caller.prompt_ends()
     assert caller.wait(4.99) == []
-    assert said(caller.wait(0.02)) == ["error.timeout", "payment-card-number"]
+    assert said(caller.wait(0.02)) == ["error.timeout", "payment-card-number", "finish-key"]
 
 
 def test_the_wait_for_the_first_key_can_be_another() -> None:
@@ -244,7 +246,7 @@ def test_the_wait_for_the_first_key_can_be_another() -> None:
     caller.start()
     caller.prompt_ends()
     assert caller.wait(9.9) == []
-    assert said(caller.wait(0.2)) == ["error.timeout", "payment-card-number"]
+    assert said(caller.wait(0.2)) == ["error.timeout", "payment-card-number", "finish-key"]
 
 
 def test_the_wait_for_the_first_key_can_be_without_limit() -> None:
@@ -258,7 +260,7 @@ def test_a_prompt_that_is_never_reported_finished_does_not_hold_the_call(caller:
     caller.start()
     caller.wait(300)
     assert kinds(caller.log)[-1] == "StopPlaying"
-    assert said(caller.wait(5)) == ["error.timeout", "payment-card-number"]
+    assert said(caller.wait(5)) == ["error.timeout", "payment-card-number", "finish-key"]
 
 
 def test_a_timer_that_fires_early_changes_nothing(caller: Driver) -> None:
@@ -290,6 +292,54 @@ def test_an_entry_is_complete_when_no_further_digit_could_be_valid(number: str, 
     caller = Driver(order(valid_card_types=("visa", "mastercard", "amex", "discover")))
     caller.start()
     assert (said(caller.keys(number)) == ["expiration-date"]) is complete
+
+
+# The test numbers of `dialects.md` §1.4, each with the brand it has to be taken for.
+BRANDED = {
+    "visa": ("4111111111111111", "4222222222222", "4000000000000000006"),
+    "mastercard": ("5555555555554444", "2221000000000009", "2720990000000007", "2223003122003222"),
+    "amex": ("378282246310005",),
+    "discover": ("6011111111111117", "6221260000000000", "6229250000000003", "6440000000000005"),
+    "diners-club": ("36227206271667", "38520000023237", "30569309025904", "30100000000002"),
+    "jcb": ("3566002020360505", "3528000000000007", "3589000000000003"),
+    "maestro": ("6771798021000008", "500000000009", "6200000000000005"),
+    "enroute": ("201400000000000",),
+}
+EVERY = tuple(BRANDED)
+ENDED_BY_LENGTH = {"mastercard", "amex", "enroute"}
+
+
+@pytest.mark.parametrize(("brand", "number"), [(brand, n) for brand, numbers in BRANDED.items() for n in numbers])
+def test_every_published_number_is_taken_for_its_brand(brand: str, number: str) -> None:
+    caller = Driver(order(valid_card_types=EVERY))
+    caller.start()
+    at_once = said(caller.keys(number)) == ["expiration-date"]
+    assert at_once == (brand in ENDED_BY_LENGTH or len(number) == 19)  # D-5, UnionPay taken for Maestro included
+    caller.keys("#")
+    assert (caller.statuses[-1].step, caller.statuses[-1].card_type) == (Step.EXPIRATION_DATE, brand)
+
+
+@pytest.mark.parametrize(("brand", "number"), [(brand, numbers[0]) for brand, numbers in BRANDED.items()])
+def test_a_right_number_of_a_brand_that_is_not_wanted_is_named_so(brand: str, number: str) -> None:
+    caller = Driver(order(valid_card_types=tuple(name for name in EVERY if name != brand)))
+    caller.start()
+    caller.keys(number + "#")
+    assert caller.statuses[-1].error_type == "invalid-card-type"
+
+
+@pytest.mark.parametrize("number", ["2220990000000002", "2721000000000004", "3527000000000008", "3590000000000000"])
+def test_numbers_beside_a_brands_range_are_no_card_numbers(number: str) -> None:
+    caller = Driver(order(valid_card_types=EVERY))
+    caller.start()
+    caller.keys(number + "#")
+    assert caller.statuses[-1].error_type == "invalid-card-number"
+
+
+def test_optima_in_the_list_makes_amex_numbers_welcome_and_is_never_told() -> None:
+    caller = Driver(order(valid_card_types=("optima",)))
+    caller.start()
+    caller.keys(AMEX)
+    assert caller.statuses[-1].card_type == "amex"  # D-9
 
 
 def test_expiry_and_code_are_complete_at_their_length(caller: Driver) -> None:
@@ -365,7 +415,7 @@ def test_a_whole_payment_can_be_typed_ahead(caller: Driver) -> None:
 
 def test_an_error_flushes_what_was_typed_ahead(caller: Driver) -> None:
     caller.keys("4111111111111112#1228#123")
-    assert said(caller.start()) == ["error.invalid-card-number", "payment-card-number"]
+    assert said(caller.start()) == ["error.invalid-card-number", "payment-card-number", "finish-key"]
     caller.keys(VISA + "#")
     assert caller.statuses[-1].step is Step.EXPIRATION_DATE
     assert caller.is_in(State.PROMPTING)
@@ -399,7 +449,7 @@ def test_a_wrong_card_number_is_named_and_asked_again(caller: Driver, keyed: str
     caller.start()
     # Nineteen digits are complete; what follows barges in on the error and would be the next entry.
     digits = keyed if len(keyed) <= 19 else keyed[:19] + "#"
-    assert said(caller.keys(digits)) == [f"error.{error}", "payment-card-number"]
+    assert said(caller.keys(digits)) == [f"error.{error}", "payment-card-number", "finish-key"]
     assert (caller.statuses[-1].error_type, caller.statuses[-1].attempt) == (error, 2)
     assert caller.statuses[-1].card_number == ""
 
@@ -435,20 +485,20 @@ def test_a_short_postal_code_is_refused() -> None:
     caller = Driver(order(min_postal_code_length=5))
     caller.start()
     caller.keys(VISA + "#1228123")
-    assert said(caller.keys("9410#")) == ["error.invalid-postal-code", "postal-code"]
+    assert said(caller.keys("9410#")) == ["error.invalid-postal-code", "postal-code", "finish-key"]
     assert said(caller.keys("94105#")) == ["payment-processing"]
 
 
 def test_a_postal_code_of_too_many_digits_is_refused_and_not_cut(caller: Driver) -> None:
     caller.start()
     caller.keys(VISA + "#1228123")
-    assert said(caller.keys("1" * 12 + "#")) == ["error.invalid-postal-code", "postal-code"]
+    assert said(caller.keys("1" * 12 + "#")) == ["error.invalid-postal-code", "postal-code", "finish-key"]
 
 
 def test_a_card_number_keyed_as_postal_code_is_refused_and_not_shown(caller: Driver) -> None:
     caller.start()
     caller.keys(VISA + "#1228123")
-    assert said(caller.keys(VISA + "#")) == ["error.invalid-postal-code", "postal-code"]
+    assert said(caller.keys(VISA + "#")) == ["error.invalid-postal-code", "postal-code", "finish-key"]
     assert VISA not in repr(caller.log)
     assert VISA[:11] not in repr(caller.log)
 
@@ -549,7 +599,7 @@ def test_a_decline_asks_for_the_card_again_with_a_new_identity(caller: Driver) -
     assert said(caller.answer(DECLINED)) == ["payment-failed"]
     assert not caller.plays[-1].interruptible
     assert caller.keys("4#") == []
-    assert said(caller.prompt_ends()) == ["error.card-declined", "payment-card-number"]
+    assert said(caller.prompt_ends()) == ["error.card-declined", "payment-card-number", "finish-key"]
     status = caller.statuses[-1]
     assert (status.step, status.attempt, status.error_type) == (Step.CARD_NUMBER, 2, "card-declined")
     assert (status.card_number, status.expiration_date, status.security_code, status.postal_code) == ("", "", "", "")
@@ -605,7 +655,7 @@ def test_the_error_that_the_connector_names_chooses_the_prompt(caller: Driver, e
     caller.pay_until_submitted()
     caller.prompt_ends()
     caller.answer(ConnectorAnswer(outcome=outcome, error_type=error))
-    assert said(caller.prompt_ends()) == [f"error.{error}", "payment-card-number"]
+    assert said(caller.prompt_ends()) == [f"error.{error}", "payment-card-number", "finish-key"]
     assert caller.statuses[-1].error_type == error
 
 
@@ -791,6 +841,71 @@ def test_after_the_end_nothing_has_any_effect(caller: Driver) -> None:
     assert isinstance(caller.log[-1], Finish)
 
 
+# -- the engine fails ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["", "4", VISA + "#", VISA + "#1228", VISA + "#12281239"])
+def test_a_fault_before_submission_ends_at_once_and_wipes(caller: Driver, before: str) -> None:
+    caller.start()
+    caller.keys(before)
+    caller.fault()
+    assert caller.result.result is Result.INTERNAL_ERROR
+    assert caller.result.outcome is None
+    assert all(secret.wiped for secret in caller.secrets)
+    assert caller.machine.next_timer() is None
+    assert (caller.statuses[-1].step, caller.statuses[-1].error_type) == (Step.FAILED, "internal-error")
+
+
+def test_a_fault_before_the_start_ends(caller: Driver) -> None:
+    caller.fault()
+    assert caller.start() == []
+    assert caller.result.result is Result.INTERNAL_ERROR
+
+
+@pytest.mark.parametrize("processing_prompt_ends", [True, False])
+@pytest.mark.parametrize(("answer", "result"), [(PAID, Result.SUCCESS), (UNKNOWN, Result.PAYMENT_CONNECTOR_ERROR)])
+def test_a_fault_after_submission_leaves_the_end_to_the_answer(
+    caller: Driver, answer: ConnectorAnswer, result: Result, *, processing_prompt_ends: bool
+) -> None:
+    caller.pay_until_submitted()
+    if processing_prompt_ends:
+        caller.prompt_ends()
+    caller.fault()
+    assert caller.results == []
+    caller.answer(answer)
+    assert caller.result.result is result
+
+
+@pytest.mark.parametrize("processing_prompt_ends", [True, False])
+def test_a_fault_after_the_answer_keeps_what_was_paid(caller: Driver, *, processing_prompt_ends: bool) -> None:
+    caller.pay_until_submitted()
+    if processing_prompt_ends:
+        caller.prompt_ends()
+    caller.answer(PAID)
+    caller.fault()
+    assert caller.result.result is Result.SUCCESS
+    assert caller.result.charge_id == "ch_test"
+
+
+def test_a_fault_when_the_card_is_asked_again_is_an_internal_error(caller: Driver) -> None:
+    caller.pay_until_submitted()
+    caller.prompt_ends()
+    caller.answer(DECLINED)
+    caller.fault()
+    assert caller.result.result is Result.INTERNAL_ERROR
+    assert caller.result.outcome is Outcome.DECLINED
+
+
+def test_a_refused_bank_debit_is_not_called_a_declined_card() -> None:
+    caller = Driver(order(method="ach-debit"))
+    caller.start()
+    caller.keys("021000021" + "000123456789#")
+    caller.prompt_ends()
+    assert said(caller.answer(DECLINED)) == ["payment-failed"]
+    assert said(caller.prompt_ends()) == ["bank-routing-number"]
+    assert (caller.statuses[-1].error_type, caller.statuses[-1].attempt) == ("card-declined", 2)
+
+
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
@@ -813,6 +928,13 @@ def test_the_mask_character_is_the_dialects() -> None:
     caller.pay_until_submitted()
     assert caller.statuses[-1].card_number == "xxxxxxxxxxxx1111"
     assert caller.statuses[-1].security_code == "xxx"
+
+
+def test_the_mask_can_be_written_in_groups() -> None:
+    caller = Driver(order(mask_char="x", mask_style="dashed"))
+    caller.start()
+    caller.keys(AMEX)
+    assert caller.statuses[-1].card_number == "xxxx-xxxxxx-x0005"
 
 
 def test_steps_that_are_not_announced_are_neither_played_nor_reported() -> None:

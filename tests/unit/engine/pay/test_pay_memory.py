@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ from engine.pay.machine import PayMachine
 from engine.pay.order import PayOrder
 from engine.pay.submission import ConnectorAnswer, Outcome
 
-machine = PayMachine(PayOrder(amount="1.00"), today=lambda: date(2026, 11, 21), transaction_id=lambda: "tx")
+from engine.pay.fields import Step
+
+twice = frozenset({Step.CARD_NUMBER}) if "match" in sys.argv else frozenset()
+order = PayOrder(amount="1.00", matching=twice, confirm="confirm" in sys.argv)
+machine = PayMachine(order, today=lambda: date(2026, 11, 21), transaction_id=lambda: "tx")
 machine.start(0.0)
 kept = []
 def say(text):
@@ -33,8 +38,8 @@ for line in sys.stdin:
     if line.strip() == "answer":
         machine.connector_answered(ConnectorAnswer(outcome=Outcome.SUCCEEDED, charge_id="ch"), 2.0)
         say("answered")
-    elif line.strip() == "hang up":
-        machine.hang_up(2.0)
+    elif line.strip() in {"hang_up", "stop", "fault"}:
+        getattr(machine, line.strip())(2.0)
         say("gone")
     else:
         machine.digit(int(line), 1.0)
@@ -43,9 +48,9 @@ for line in sys.stdin:
 
 
 class Child:
-    def __init__(self) -> None:
+    def __init__(self, *kinds: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+            [sys.executable, "-c", PROGRAM, *kinds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
 
     def tell(self, line: str) -> None:
@@ -63,14 +68,20 @@ class Child:
         return len(scan(self.process.pid, [PAN]))
 
 
-@pytest.fixture
-def child() -> Iterator[Child]:
-    child = Child()
+@contextmanager
+def running(*kinds: str) -> Iterator[Child]:
+    child = Child(*kinds)
     try:
         yield child
     finally:
         child.process.kill()
         child.process.communicate(timeout=10)
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with running() as child:
+        yield child
 
 
 def test_the_number_is_in_memory_once_while_it_is_needed_and_then_not_at_all(child: Child) -> None:
@@ -80,9 +91,45 @@ def test_the_number_is_in_memory_once_while_it_is_needed_and_then_not_at_all(chi
     assert child.hits() == 0
 
 
-@pytest.mark.parametrize("end", ["hang up", "10"])
+@pytest.mark.parametrize("end", ["hang_up", "stop", "fault", "10"])
 def test_a_payment_that_ends_early_leaves_nothing(child: Child, end: str) -> None:
     child.keys(PAN)
     assert child.hits() == 1
     child.tell(end)
     assert child.hits() == 0
+
+
+def test_of_two_entries_that_matched_one_is_left_until_the_answer() -> None:
+    with running("match") as child:
+        child.keys(PAN + "#")
+        assert child.hits() == 1
+        child.keys(PAN)
+        assert child.hits() == 2
+        child.keys("#1228#123#94105#")
+        assert child.hits() == 1
+        child.tell("answer")
+        assert child.hits() == 0
+
+
+def test_of_two_entries_that_differ_none_is_left() -> None:
+    with running("match") as child:
+        child.keys(PAN + "#")
+        child.keys("5555555555554444")
+        assert child.hits() == 0
+
+
+@pytest.mark.parametrize("end", ["hang_up", "stop", "fault", "10"])
+def test_both_entries_are_gone_when_the_payment_ends_between_them(end: str) -> None:
+    with running("match") as child:
+        child.keys(PAN + "#" + PAN)
+        assert child.hits() == 2
+        child.tell(end)
+        assert child.hits() == 0
+
+
+def test_a_payment_that_is_not_confirmed_leaves_nothing() -> None:
+    with running("confirm") as child:
+        child.keys(PAN + "#1228#123#94105#")
+        assert child.hits() == 1
+        child.keys("2")
+        assert child.hits() == 0

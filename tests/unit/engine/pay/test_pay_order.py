@@ -43,6 +43,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ("mask_char", ""),
         ("mask_char", "**"),
         ("mask_char", "4"),
+        ("mask_style", "dotted"),
+        ("matching", frozenset({Step.PROCESSING})),
         ("valid_card_types", ()),
         ("valid_card_types", ("visa", "gold")),
         ("announced", frozenset({Step.CARD_NUMBER})),

@@ -8,7 +8,19 @@ import pytest
 
 from engine.pay.errors import OrderError
 from engine.pay.fields import ErrorType, Step
-from engine.pay.prompt_rules import Action, DefaultPrompt, PlayFile, PromptRule, Say, choose, default_actions, tokens
+from engine.pay.prompt_rules import (
+    Action,
+    DefaultPrompt,
+    PlayFile,
+    PromptRule,
+    Say,
+    choose,
+    confirm_actions,
+    default_actions,
+    matching_steps,
+    tokens,
+)
+from engine.pay.results import MaskedFields
 
 
 def rule(text: str, step: str = "payment-card-number", **conditions: Any) -> PromptRule:
@@ -125,6 +137,43 @@ def test_after_an_error_the_default_says_it_first() -> None:
 def test_an_error_without_a_text_is_passed_over() -> None:
     assert keys(Step.FAILED, error_type="internal-error") == ["payment-failed"]
     assert keys(Step.FAILED, error_type=str(ErrorType.CARD_DECLINED)) == ["error.card-declined", "payment-failed"]
+
+
+def test_how_to_end_an_entry_is_said_after_an_error_where_length_does_not_end_it() -> None:
+    open_ended = {Step.CARD_NUMBER, Step.POSTAL_CODE, Step.ACCOUNT_NUMBER}
+    for step in Step:
+        assert ("finish-key" in keys(step, error_type="timeout")) == (step in open_ended)
+        assert "finish-key" not in keys(step)
+
+
+def test_a_refused_bank_debit_is_no_declined_card() -> None:
+    assert keys(Step.FAILED, error_type="card-declined", bank=True) == ["payment-failed"]
+    assert keys(Step.ROUTING_NUMBER, error_type="card-declined", bank=True) == ["bank-routing-number"]
+    assert keys(Step.ROUTING_NUMBER, error_type="timeout", bank=True) == ["error.timeout", "bank-routing-number"]
+
+
+def test_a_second_entry_is_asked_for_once_more() -> None:
+    assert keys(Step.ROUTING_NUMBER, matching=True) == ["reenter-to-match"]
+    assert keys(Step.ACCOUNT_NUMBER, matching=True, error_type="timeout") == [
+        "error.timeout",
+        "reenter-to-match",
+        "finish-key",
+    ]
+
+
+def test_what_is_read_back_are_digits_that_may_be_shown() -> None:
+    card = MaskedFields(card_number="************1111", last_four="1111")
+    assert confirm_actions(card)[0] == DefaultPrompt("confirm-last-four", digits="1111")
+    account = MaskedFields(routing_number="021000021", account_number="**********89")
+    assert confirm_actions(account) == (
+        DefaultPrompt("confirm-last-four", digits="89"),
+        DefaultPrompt("press-1-to-confirm"),
+    )
+
+
+def test_steps_to_match_are_those_with_a_prompt_for_the_second_entry() -> None:
+    rules = [PLAIN, rule("x", step="bank-account-number", matching=True), rule("y", step="bank-routing-number")]
+    assert matching_steps(rules) == {Step.ACCOUNT_NUMBER}
 
 
 def test_the_security_code_of_amex_has_a_prompt_of_its_own() -> None:

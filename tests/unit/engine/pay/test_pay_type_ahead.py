@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.pay.secret import MAX_CAPACITY
 from engine.pay.type_ahead import TypeAhead
 
@@ -34,13 +36,27 @@ def test_keys_may_be_added_while_others_are_taken() -> None:
     assert taken(queue) == [FINISH, 2]
 
 
-def test_what_does_not_fit_is_dropped() -> None:
+def test_as_many_keys_as_a_payment_has_fit() -> None:
     queue = TypeAhead()
-    for _ in range(MAX_CAPACITY + 5):
+    for _ in range(MAX_CAPACITY):
         queue.keep(7)
-    for _ in range(40):
-        queue.keep(FINISH)
-    assert taken(queue) == [7] * MAX_CAPACITY + [FINISH] * 16
+    assert taken(queue) == [7] * MAX_CAPACITY
+
+
+@pytest.mark.parametrize("code", [7, FINISH])
+def test_more_keys_than_fit_are_forgotten_all_and_not_cut_short(code: int) -> None:
+    queue = TypeAhead()
+    view = queue._digits.view()
+    for _ in range(MAX_CAPACITY + 1):
+        queue.keep(code)
+    assert len(queue) == 0
+    assert not any(view)
+    queue.keep(4)
+    queue.keep(FINISH)
+    assert taken(queue) == []
+    queue.flush()
+    queue.keep(5)
+    assert taken(queue) == [5]
 
 
 def test_flushing_zeroes_the_digits_and_takes_new_ones() -> None:

@@ -1,0 +1,1 @@
+"""The WebSocket that RELAY clients connect to."""

@@ -1,0 +1,1 @@
+"""What vendors' applications say and want said, sans-IO: documents and requests in, programs and webhooks out."""

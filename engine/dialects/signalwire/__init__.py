@@ -1,0 +1,1 @@
+"""What SWML and RELAY have in common: identities, media, keys, devices, payments."""

@@ -1,0 +1,1 @@
+"""SWML documents (`dialects.md` §3): reading, checking and interpreting them. Sans-IO."""

@@ -1,0 +1,1 @@
+# Kernels for other .pyx only: see _room.pxd.

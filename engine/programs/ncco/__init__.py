@@ -1,0 +1,1 @@
+"""NCCOs on calls: what ``engine.dialects.ncco`` wants done."""

@@ -1,0 +1,1 @@
+"""SWML on calls: documents are fetched and carried out."""
