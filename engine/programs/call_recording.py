@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from engine.errors import Error, MediaError
 from engine.media.recorder import Recording
 from engine.program import CallControl
 from engine.programs.recorded_audio import Finish, Follower
+from engine.programs.weak import held_weakly
 
 __all__ = ("TOO_SHORT", "CallRecording", "Outcome", "RecordingCallback", "RecordingError", "Status", "error_code")
 
@@ -87,7 +87,7 @@ class CallRecording:
         self.error = ""
         self.callback = callback
         # A program gives what it has, which is such a proxy.
-        self._call: CallControl | None = call if isinstance(call, weakref.ProxyTypes) else weakref.proxy(call)
+        self._call: CallControl | None = held_weakly(call)
         self._recording = recording
         self._recorded_channels = recorded_channels
         self._finish = finish

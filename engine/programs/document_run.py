@@ -11,7 +11,8 @@ Laws:
   and the verb learns what became of it (`Verb.told`): always, once.
 - Keys go to the verb that runs, and to the interpreter only while none does. From the end of a payment until its
   outcome is told they go nowhere: they may be the rest of a card number.
-- The run holds its call by ``weakref.proxy``, and what it hands to others holds the run in the same way.
+
+What holds of every feeder is said in ``engine.programs.feeder``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Protocol
 
 from engine.dialects.twilio import call_status
@@ -40,9 +41,9 @@ from engine.dialects.twiml.commands import (
     Warn,
 )
 from engine.errors import ProgramError
-from engine.log import fields
 from engine.program import CallControl, CallState
 from engine.programs.context import ProgramContext
+from engine.programs.feeder import Feeder
 from engine.programs.fetching import Fetched, request_document
 from engine.programs.speech import Speech
 from engine.programs.verb import Verb
@@ -99,7 +100,7 @@ class Interpreting(Protocol):
         """Return the next thing to do."""
 
 
-class DocumentRun:
+class DocumentRun(Feeder[Command, Interpreting]):
     """One interpreter on one call, from `begin` to the call of ``finished``, which comes once."""
 
     def __init__(
@@ -115,11 +116,7 @@ class DocumentRun:
 
         ``allow_insecure`` admits http for documents; actions of payments want ``[twilio] allow_insecure_callbacks``.
         """
-        self._interpreter = interpreter
-        self._facts = call.facts
-        self._call: CallControl = call if isinstance(call, weakref.ProxyTypes) else weakref.proxy(call)
-        self._context = context
-        self._finished: Callable[[str], None] | None = finished
+        super().__init__(interpreter, call, context, finished, timed=interpreter, log=log)
         self._allow_insecure = allow_insecure
         self._speeches: dict[int, Speech] = {}
         "At most one, but for the moment of a change."
@@ -135,13 +132,6 @@ class DocumentRun:
         "Requests whose answer the interpreter waits for, by token."
         self._outcomes: dict[int, int] = {}
         "Requests that tell the outcome of a verb, and of which."
-        self._tasks: set[asyncio.Task[None]] = set()
-        "All that is under way."
-        self._timer: asyncio.TimerHandle | None = None
-        self._pumping = False
-        self._hung_up = False
-        self._closed = False
-        "Whether the interpreter hears nothing more: it failed, or the document was given up."
 
     # -- what happens on the call --------------------------------------------------------------------------------
 
@@ -228,50 +218,6 @@ class DocumentRun:
 
     # -- the interpreter's commands ------------------------------------------------------------------------------
 
-    def _tell(self, what: Callable[..., object], *arguments: object) -> None:
-        """Give the interpreter an input and carry out what it wants."""
-        if not self._closed:
-            self._guarded(what, *arguments)
-        self._pump()
-
-    def _guarded(self, what: Callable[..., object], *arguments: object) -> None:
-        """Do something of a verb's or of the interpreter's; what fails ends the document, and nothing else."""
-        try:
-            what(*arguments)
-        except Exception:
-            self._broken()
-
-    def _broken(self) -> None:
-        log.exception("a document cannot go on", extra=fields(call=self._facts.call_id))
-        self._closed = True
-        self._finish("internal error")
-
-    def _pump(self) -> None:
-        if self._pumping:
-            return
-        self._pumping = True
-        try:
-            while not self._closed and (command := self._interpreter.next_command()) is not None:
-                self._carry_out(command)
-        except Exception:
-            self._broken()
-        finally:
-            self._pumping = False
-        for token in self._untold.keys() - set(self._outcomes.values()):
-            self._told(token, delivered=False)  # nobody asks to hear of it
-        self._arm()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._closed and (due := self._interpreter.next_timer()) is not None:
-            self._timer = asyncio.get_running_loop().call_at(due, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._tell(self._interpreter.handle_timer, self._context.now())
-
     def _carry_out(self, command: Command) -> None:
         match command:
             case Fetch():
@@ -287,14 +233,13 @@ class DocumentRun:
             case Stop():
                 self._stop(command.token, self._context.now())
             case Warn():
-                log.warning("%s", command.message, extra=fields(call=self._facts.call_id, code=command.code))
+                log.warning("%s", command.message, extra=self._fields(code=command.code))
             case Finished():
                 self._finish(command.reason)
 
-    def _finish(self, reason: str) -> None:
-        finished, self._finished = self._finished, None
-        if finished is not None:
-            finished(reason)
+    def _carried_out(self) -> None:
+        for token in self._untold.keys() - set(self._outcomes.values()):
+            self._told(token, delivered=False)  # nobody asks to hear of it
 
     def _speak(self, command: Speak) -> None:
         me, token = weakref.proxy(self), command.token
@@ -346,7 +291,7 @@ class DocumentRun:
         except ProgramError as error:
             reason = str(error)
         except Exception as error:
-            log.error("a request failed", extra=fields(call=self._facts.call_id, error=type(error).__name__))
+            self._failure("a request failed", error)
             reason = "internal error"
         is_wanted = self._fetches.pop(command.token, None) is not None
         if about := self._outcomes.pop(command.token, 0):
@@ -359,7 +304,7 @@ class DocumentRun:
         if answer is None:
             self._interpreter.fetch_failed(command.token, reason, now)
             return
-        log.debug("document", extra=fields(call=self._facts.call_id, status=answer.status, bytes=len(answer.body)))
+        log.debug("document", extra=self._fields(status=answer.status, bytes=len(answer.body)))
         self._interpreter.fetched(
             command.token,
             status=answer.status,
@@ -372,12 +317,6 @@ class DocumentRun:
     def _state(self) -> CallState:
         return CallState.ENDED if self._hung_up else self._call.state
 
-    def _await(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     # -- verbs that run for long ---------------------------------------------------------------------------------
 
     def _begin_verb(self, command: _LongCommand) -> None:
@@ -386,13 +325,13 @@ class DocumentRun:
         make = self._context.verbs.get(type(command))
         if make is None:
             message = "a verb is passed over: this engine does not carry it out"
-            log.warning(message, extra=fields(call=self._facts.call_id, code=PASSED_OVER, verb=type(command).__name__))
+            log.warning(message, extra=self._fields(code=PASSED_OVER, verb=type(command).__name__))
             self._guarded(self._interpreter.ended, token, (), now)
             return
         try:
             verb = make(command, self._call, self._context, command.base_url, lambda found: me._ended(token, found))
-        except Exception:
-            log.exception("a verb cannot begin", extra=fields(call=self._facts.call_id))
+        except Exception as error:
+            self._failure("a verb cannot begin", error)
             self._guarded(self._interpreter.ended, token, (), now)
             return
         self._verbs[token] = verb
@@ -400,8 +339,8 @@ class DocumentRun:
             self._payments.add(token)
         try:
             verb.start(now)
-        except Exception:
-            log.exception("a verb cannot begin", extra=fields(call=self._facts.call_id))
+        except Exception as error:
+            self._failure("a verb cannot begin", error)
             self._ended(token, ())
 
     def _ended(self, token: int, parameters: Parameters) -> None:
@@ -421,8 +360,8 @@ class DocumentRun:
         self._leaving.append(verb)
         try:
             await verb.done()
-        except Exception:
-            log.exception("a verb does not come to its end", extra=fields(call=self._facts.call_id))
+        except Exception as error:
+            self._failure("a verb does not come to its end", error)
         finally:
             self._leaving.remove(verb)
 

@@ -21,7 +21,7 @@ from dsp.dtmf import CODES
 from engine.dialects.twiml.commands import Source
 from engine.errors import ProgramError
 from engine.program import CallControl, CallState, Program, Transfer
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("LegOwner", "LegProgram", "MakeProgram", "MakeWhisper", "Redirectable", "Whisper", "keying")
 

@@ -24,9 +24,10 @@ from engine.program import CallControl, CallState
 from engine.programs.context import ProgramContext
 from engine.programs.leg_program import MakeWhisper, Whisper
 from engine.programs.meeting import Queues
-from engine.programs.side_document import weakly, whisper_on
+from engine.programs.side_document import whisper_on
 from engine.programs.verb import Ended
 from engine.programs.waiting import Waiting
+from engine.programs.weak import weakly
 
 __all__ = ("MAX_WAITING", "QueueVerb", "TakeVerb")
 

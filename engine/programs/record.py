@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from contextlib import suppress
 from functools import cache
 from urllib.parse import urljoin
@@ -29,6 +28,7 @@ from engine.programs.recorded_audio import RATE_HZ, Finish, SoundWatch
 from engine.programs.recorded_keys import RecordedKeys
 from engine.programs.recordings import Recordings, seconds
 from engine.programs.verb import Ended
+from engine.programs.weak import held_weakly
 from prompts.clip import Clip
 
 __all__ = ("RecordVerb", "beep")
@@ -67,7 +67,7 @@ class RecordVerb:
     ) -> None:
         self._record = command.record
         # Programs hold their call by a proxy, and of that there is no other one.
-        self._call: CallControl = call if isinstance(call, weakref.ProxyTypes) else weakref.proxy(call)
+        self._call = held_weakly(call)
         self._call_id = call.facts.call_id
         self._context = context
         self._base_url = base_url

@@ -33,10 +33,10 @@ from engine.programs.call_recording import CallRecording
 from engine.programs.context import ProgramContext
 from engine.programs.dial_recording import begin_recording
 from engine.programs.shared_room import MAX_IN_ROOM, SharedRoom
-from engine.programs.side_document import weakly
 from engine.programs.tones import enter_tone, exit_tone
 from engine.programs.verb import Ended
 from engine.programs.waiting import Waiting
+from engine.programs.weak import weakly
 from prompts.clip import Clip
 
 __all__ = ("MAX_IN_ROOM", "ConferenceVerb", "MeetingRoom")

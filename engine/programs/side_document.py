@@ -6,7 +6,6 @@ its call: whoever made it decides what its end means.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from engine.programs.document_run import DocumentRun
 if TYPE_CHECKING:
     from engine.programs.twiml import TwimlProgram
 
-__all__ = ("program_on", "wait_on", "weakly", "whisper_on")
+__all__ = ("program_on", "wait_on", "whisper_on")
 
 
 def program_on(context: ProgramContext, call: CallControl, source: Source) -> TwimlProgram:
@@ -93,14 +92,3 @@ class _Waiting(Interpreter):
         if isinstance(command, Fetch):
             return replace(command, parameters=(*self._of_the_queue(), *command.parameters))
         return command
-
-
-def weakly(method: Callable[..., None]) -> Callable[..., None]:
-    """Return what calls a bound method of something that may be gone by then."""
-    found = weakref.WeakMethod(method)
-
-    def call(*arguments: object) -> None:
-        if (bound := found()) is not None:
-            bound(*arguments)
-
-    return call

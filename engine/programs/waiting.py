@@ -13,8 +13,9 @@ from engine.payment_run import TOKENS
 from engine.program import CallControl, CallState
 from engine.programs.context import ProgramContext
 from engine.programs.document_run import DocumentRun
-from engine.programs.side_document import wait_on, weakly
+from engine.programs.side_document import wait_on
 from engine.programs.tones import hold_music
+from engine.programs.weak import weakly
 
 __all__ = ("Waiting",)
 

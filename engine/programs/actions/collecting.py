@@ -18,7 +18,7 @@ from engine.dialects.spoken import Spoken
 from engine.program import CallControl
 from engine.programs.actions.playing import PlayAction, PlayState
 from engine.programs.context import ProgramContext
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("CollectAction",)
 

@@ -32,10 +32,11 @@ from engine.errors import CallError, MediaError
 from engine.log import fields
 from engine.program import CallControl, CallState, Transfer
 from engine.programs.actions.dialling import GroupDialling, outbound_of
-from engine.programs.actions.playing import PlayAction, PlayState, held_weakly
+from engine.programs.actions.playing import PlayAction, PlayState
 from engine.programs.context import ProgramContext
 from engine.programs.leg_program import LegProgram, MakeProgram, MakeWhisper
-from engine.programs.side_document import program_on, weakly
+from engine.programs.side_document import program_on
+from engine.programs.weak import held_weakly, weakly
 
 __all__ = ("MAX_DURATION_S", "ConnectAction", "ConnectState", "GroupDialling", "OnConnect", "outbound_of")
 

@@ -16,7 +16,7 @@ from engine.dialects.signalwire.devices import Device, Devices
 from engine.errors import CallError, ConfigError
 from engine.log import fields
 from engine.net.dialling import RING_RANGE_S, OutboundCall
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 from sip.errors import ParseError
 from sip.uri import Uri
 

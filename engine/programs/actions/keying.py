@@ -9,10 +9,9 @@ from collections.abc import Callable
 from engine.errors import MediaError
 from engine.log import fields
 from engine.program import CallControl
-from engine.programs.actions.playing import held_weakly
 from engine.programs.context import ProgramContext
 from engine.programs.leg_program import KEY_S, keying
-from engine.programs.side_document import weakly
+from engine.programs.weak import held_weakly, weakly
 
 __all__ = ("MAX_CHARACTERS", "KeyingAction")
 

@@ -13,7 +13,6 @@ Laws:
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,10 +22,10 @@ from engine.dialects.spoken import Play, Say, Spoken
 from engine.errors import MediaError
 from engine.program import CallControl
 from engine.programs.context import ProgramContext
-from engine.programs.side_document import weakly
 from engine.programs.speech import Speech
+from engine.programs.weak import held_weakly, weakly
 
-__all__ = ("MAX_VOLUME_DB", "PlayAction", "PlayState", "held_weakly")
+__all__ = ("MAX_VOLUME_DB", "PlayAction", "PlayState")
 
 MAX_VOLUME_DB = 40.0
 "Either way, as the dialects have it; the call cuts off what its player does not do."
@@ -41,12 +40,6 @@ class PlayState(StrEnum):
     PAUSED = "paused"
     FINISHED = "finished"
     ERROR = "error"
-
-
-def held_weakly(call: CallControl) -> CallControl:
-    """Return a proxy of a call, or the proxy that a program has already."""
-    proxy: CallControl = call if isinstance(call, weakref.ProxyTypes) else weakref.proxy(call)
-    return proxy
 
 
 class PlayAction:

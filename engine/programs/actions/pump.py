@@ -8,7 +8,8 @@ Laws:
   answer, a webhook still leaves. Nothing of that is told to the document.
 - Keys go to what runs and wants them. While a payment runs nobody else hears them; when nothing wants them they are
   nobody's, and kept for nobody: they may be the rest of a card number.
-- The pump holds its call by ``weakref.proxy``, and what it hands to others holds the pump in the same way.
+
+What holds of every feeder is said in ``engine.programs.feeder``.
 """
 
 from __future__ import annotations
@@ -20,13 +21,12 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
-from engine.log import fields
 from engine.program import CallControl
-from engine.programs.actions.playing import held_weakly
 from engine.programs.actions.protocol import Action
 from engine.programs.context import ProgramContext
+from engine.programs.feeder import Commanding, Feeder, Timed
 
-__all__ = ("Commanding", "Pump")
+__all__ = ("Pump", "Pumped")
 
 C = TypeVar("C")
 "A command of the dialect."
@@ -35,7 +35,7 @@ W = TypeVar("W")
 "What an action carries out."
 
 
-class Commanding(Protocol[C_co]):
+class Pumped(Commanding[C_co], Protocol[C_co]):
     """What of an interpreter a pump knows."""
 
     def ended(self, token: int, outcome: Mapping[str, Any], now: float, /) -> None:
@@ -44,11 +44,12 @@ class Commanding(Protocol[C_co]):
     def hang_up(self, now: float, /) -> None:
         """Note that the call is over."""
 
-    def next_command(self) -> C_co | None:
-        """Return the next thing to do."""
+
+T = TypeVar("T", bound=Pumped[Any])
+"An interpreter of the dialect."
 
 
-class Pump(Generic[C, W]):
+class Pump(Feeder[C, T], Generic[C, W, T]):
     """One interpreter on one call, until the call of ``finished``, which comes once; a dialect's run derives from it.
 
     A dialect says what its commands mean (`_carry_out`), which work is a payment (`_is_payment`), and what the outcome
@@ -57,20 +58,16 @@ class Pump(Generic[C, W]):
 
     def __init__(
         self,
-        commanding: Commanding[C],
+        interpreter: T,
         call: CallControl,
         context: ProgramContext,
         finished: Callable[[str], None],
         *,
+        timed: Timed | None = None,
         log: logging.Logger,
     ) -> None:
-        """Take the call, or a proxy of it; ``finished`` takes the reason of the end and must not hold the pump."""
-        self._commanding = commanding
-        self._facts = call.facts
-        self._call = held_weakly(call)
-        self._context = context
-        self._finished: Callable[[str], None] | None = finished
-        self._log = log
+        """Take the call, or a proxy of it, as a `Feeder` does."""
+        super().__init__(interpreter, call, context, finished, timed=timed, log=log)
         self._actions: dict[int, Action] = {}
         "That run, by token."
         self._begun: dict[int, W] = {}
@@ -82,19 +79,8 @@ class Pump(Generic[C, W]):
         self._fetches: dict[int, asyncio.Task[None]] = {}
         self._waits: dict[int, asyncio.TimerHandle | None] = {}
         "None: until the call ends."
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._pumping = False
-        self._hung_up = False
-        self._held = False
-        "Whether commands wait: for something that the interpreter does not wait for."
-        self._closed = False
-        "Whether the interpreter hears nothing more: it failed, or it is done."
 
     # -- what a dialect says -------------------------------------------------------------------------------------
-
-    def _carry_out(self, command: C) -> None:
-        """Do what a command says."""
-        raise NotImplementedError
 
     def _is_payment(self, work: W) -> bool:
         """Return whether keys go to this alone."""
@@ -103,9 +89,6 @@ class Pump(Generic[C, W]):
     def _failed(self, work: W, error: Exception) -> Mapping[str, Any]:
         """Return the outcome of what could not begin, or broke down; log it without a text that repeats values."""
         raise NotImplementedError
-
-    def _arm(self) -> None:
-        """Set the interpreter's timer, where it has one; also when nothing more is wanted of it."""
 
     # -- what happens on the call --------------------------------------------------------------------------------
 
@@ -135,7 +118,7 @@ class Pump(Generic[C, W]):
             return
         self._hung_up = True
         self._end_actions(lambda action: action.hang_up, now)
-        self._tell(self._commanding.hang_up, now)
+        self._tell(self._interpreter.hang_up, now)
         self._close()
 
     def stop(self, now: float) -> None:
@@ -158,49 +141,12 @@ class Pump(Generic[C, W]):
             self._forget(running)
         self._close()
 
-    # -- the interpreter's commands ------------------------------------------------------------------------------
-
-    def _tell(self, what: Callable[..., object], *arguments: object) -> None:
-        """Give the interpreter an input and carry out what it wants."""
-        if not self._closed:
-            self._guarded(what, *arguments)
-        self._pump()
-
-    def _guarded(self, what: Callable[..., object], *arguments: object) -> None:
-        """Do something of an action's or of the interpreter's; what fails ends the document, and nothing else."""
-        try:
-            what(*arguments)
-        except Exception as error:
-            self._broken(error)
-
-    def _broken(self, error: Exception) -> None:
-        # No text of the exception and no traceback: either may hold what a caller keyed.
-        self._log.error("a document cannot go on", extra=self._fields(error=type(error).__name__))
-        self._closed = True
-        self._finish("error")
-
-    def _pump(self) -> None:
-        if self._pumping:
-            return
-        self._pumping = True
-        try:
-            while not self._closed and not self._held and (command := self._commanding.next_command()) is not None:
-                self._carry_out(command)
-        except Exception as error:
-            self._broken(error)
-        finally:
-            self._pumping = False
-        self._arm()
+    # -- the document's end --------------------------------------------------------------------------------------
 
     def _end(self, reason: str) -> None:
         """The document is over."""
         self._close()
         self._finish(reason)
-
-    def _finish(self, reason: str) -> None:
-        finished, self._finished = self._finished, None
-        if finished is not None:
-            finished(reason)
 
     def _close(self) -> None:
         """Let the interpreter hear nothing more, and nothing happen by itself."""
@@ -213,9 +159,6 @@ class Pump(Generic[C, W]):
                 handle.cancel()
         self._waits.clear()
         self._arm()
-
-    def _fields(self, **more: object) -> dict[str, Mapping[str, object]]:
-        return fields(call=self._facts.call_id, **more)
 
     # -- requests and waits --------------------------------------------------------------------------------------
 
@@ -237,7 +180,7 @@ class Pump(Generic[C, W]):
     def _waited(self, token: int) -> None:
         if token in self._waits:
             del self._waits[token]
-            self._tell(self._commanding.ended, token, {}, self._context.now())
+            self._tell(self._interpreter.ended, token, {}, self._context.now())
 
     def _give_up(self, token: int, now: float) -> None:
         """Give up what runs under a token, whatever it is."""
@@ -259,7 +202,7 @@ class Pump(Generic[C, W]):
             action = make(lambda outcome: me._ended(token, outcome))
         except Exception as error:
             outcome = self._failed(work, error)
-            self._guarded(self._commanding.ended, token, outcome, self._context.now())
+            self._guarded(self._interpreter.ended, token, outcome, self._context.now())
             return
         self._begun[token] = work
         self._start(token, action)
@@ -269,7 +212,7 @@ class Pump(Generic[C, W]):
         try:
             action.start(self._context.now())
         except Exception as error:
-            self._log.error("a method cannot begin", extra=self._fields(error=type(error).__name__))
+            self._failure("a method cannot begin", error)
             work = self._begun.get(token)
             self._ended(token, {} if work is None else self._failed(work, error))
 
@@ -279,7 +222,7 @@ class Pump(Generic[C, W]):
         self._begun.pop(token, None)
         self._leave(action)
         if not self._hung_up:
-            self._tell(self._commanding.ended, token, outcome, self._context.now())
+            self._tell(self._interpreter.ended, token, outcome, self._context.now())
 
     # -- who hears what ------------------------------------------------------------------------------------------
 
@@ -317,12 +260,6 @@ class Pump(Generic[C, W]):
         try:
             await action.done()
         except Exception as error:
-            self._log.error("a method does not end", extra=self._fields(error=type(error).__name__))
+            self._failure("a method does not end", error)
         finally:
             self._leaving.remove(action)
-
-    def _await(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -26,12 +26,12 @@ from engine.log import fields
 from engine.media.recorder import Channels
 from engine.payment_run import TOKENS
 from engine.program import CallControl
-from engine.programs.actions.playing import held_weakly
 from engine.programs.context import ProgramContext
 from engine.programs.record import DONE_S, LOOK_S, beep
 from engine.programs.recorded_audio import FRAME_MS, Finish, SoundWatch
 from engine.programs.recorded_keys import RecordedKeys
 from engine.programs.recordings import CallRecording, RecordingError, Recordings
+from engine.programs.weak import held_weakly
 
 __all__ = ("RecordAction", "RecordState", "RecordedInfo")
 

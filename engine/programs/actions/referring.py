@@ -16,9 +16,8 @@ from enum import StrEnum
 from engine.errors import CallError
 from engine.log import fields
 from engine.program import CallControl
-from engine.programs.actions.playing import held_weakly
 from engine.programs.context import ProgramContext
-from engine.programs.side_document import weakly
+from engine.programs.weak import held_weakly, weakly
 
 __all__ = ("HANDED_OVER_S", "MAX_WAIT_S", "ReferAction", "ReferReport", "ReferState")
 

@@ -25,13 +25,13 @@ from engine.errors import MediaError, ProgramError
 from engine.log import fields
 from engine.media import Room
 from engine.program import CallControl, CallState, Exchange
-from engine.programs.actions.playing import PlayAction, PlayState, held_weakly
+from engine.programs.actions.playing import PlayAction, PlayState
 from engine.programs.actions.protocol import Action
 from engine.programs.context import ProgramContext
 from engine.programs.meeting import Rooms
 from engine.programs.ncco.legs import Leg
 from engine.programs.shared_room import SharedRoom
-from engine.programs.side_document import weakly
+from engine.programs.weak import held_weakly, weakly
 
 __all__ = ("ConversationAction", "ConversationRoom", "MakeRecording")
 

@@ -21,10 +21,10 @@ from engine.dialects.spoken import Play, Say, Spoken
 from engine.errors import ProgramError
 from engine.program import CallControl, CallState
 from engine.programs.actions.keying import KeyingAction
-from engine.programs.actions.playing import PlayAction, PlayState, held_weakly
+from engine.programs.actions.playing import PlayAction, PlayState
 from engine.programs.actions.protocol import Action
 from engine.programs.context import ProgramContext
-from engine.programs.side_document import weakly
+from engine.programs.weak import held_weakly, weakly
 
 __all__ = ("DB_PER_LEVEL", "MAX_KEYS", "LiveControl", "LivePlaying", "spoken_of")
 

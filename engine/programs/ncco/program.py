@@ -18,11 +18,10 @@ from engine.dialects.ncco.reading import read_ncco
 from engine.errors import ConfigError, ProgramError
 from engine.program import CallControl, CallState, Transfer
 from engine.programs.actions.keying import KeyingAction
-from engine.programs.actions.playing import held_weakly
 from engine.programs.context import ProgramContext
 from engine.programs.ncco.run import NccoRun
 from engine.programs.ncco.works import Works
-from engine.programs.side_document import weakly
+from engine.programs.weak import held_weakly, weakly
 
 __all__ = ("MAX_LENGTH_S", "NccoProgram", "check_nccos", "program_of", "source_of")
 

@@ -33,14 +33,13 @@ from engine.dialects.ncco.commands import (
 )
 from engine.dialects.ncco.errors import NccoError
 from engine.errors import ProgramError
-from engine.log import fields
 from engine.program import CallControl
 from engine.programs.actions.protocol import Action
-from engine.programs.actions.pump import Commanding, Pump
+from engine.programs.actions.pump import Pump, Pumped
 from engine.programs.context import ProgramContext
 from engine.programs.ncco.fetching import ask
 from engine.programs.ncco.legs import Leg, NccoLegs
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("Interpreting", "MakesActions", "NccoRun")
 
@@ -50,7 +49,7 @@ _RECORDING = "record"
 "Name of the one recording."
 
 
-class Interpreting(Commanding[Command], Protocol):
+class Interpreting(Pumped[Command], Protocol):
     """What a run feeds, and takes commands from: ``engine.dialects.ncco.interpreter.Interpreter``."""
 
     def start(self, now: float) -> None:
@@ -82,7 +81,7 @@ class MakesActions(Protocol):
         """Return a recording beside the NCCO, not started; ``ended`` is called at its end."""
 
 
-class NccoRun(Pump[Command, Work]):
+class NccoRun(Pump[Command, Work, Interpreting]):
     """One interpreter on one call, from `begin` to the call of ``finished``, which comes once."""
 
     def __init__(
@@ -102,7 +101,6 @@ class NccoRun(Pump[Command, Work]):
         ``finished`` takes the reason of `Finished`; ``answer`` answers a call that rings. Neither must hold the run.
         """
         super().__init__(interpreter, call, context, finished, log=log)
-        self._interpreter = interpreter
         self._works = works
         self._leg = leg
         self._legs = legs
@@ -139,7 +137,7 @@ class NccoRun(Pump[Command, Work]):
             self._error(f"Syntax error in NCCO. {error}" if error.where else f"{name}: {error}")
         else:
             # No text of the exception: it may hold what the NCCO says, or what was keyed.
-            extra = fields(call=self._facts.call_id, action=name, error=type(error).__name__)
+            extra = self._fields(action=name, error=type(error).__name__)
             log.error("an action cannot be carried out", extra=extra)
             self._legs.tell_error(self._leg, f"{name}: it could not be carried out")
         return {}
@@ -160,7 +158,7 @@ class NccoRun(Pump[Command, Work]):
             case TellError():
                 self._error(command.reason)
             case Warn():
-                where = fields(call=self._facts.call_id, where=command.where)
+                where = self._fields(where=command.where)
                 log.warning("an NCCO: %s", command.reason, extra=where)
             case Stop():
                 self._give_up(command.token, self._context.now())
@@ -168,7 +166,7 @@ class NccoRun(Pump[Command, Work]):
                 self._end(command.reason)
 
     def _error(self, reason: str) -> None:
-        log.warning("an NCCO cannot be run: %s", reason, extra=fields(call=self._facts.call_id))
+        log.warning("an NCCO cannot be run: %s", reason, extra=self._fields())
         self._legs.tell_error(self._leg, reason)
 
     async def _fetch(self, command: FetchNcco) -> None:
@@ -178,7 +176,7 @@ class NccoRun(Pump[Command, Work]):
         except ProgramError as error:
             reason = str(error)
         except Exception as error:
-            log.error("a request failed", extra=fields(call=self._facts.call_id, error=type(error).__name__))
+            self._failure("a request failed", error)
             reason = "internal error"
         if not self._is_wanted(command.token):
             return
@@ -190,7 +188,7 @@ class NccoRun(Pump[Command, Work]):
 
     def _begin_recording(self, command: BeginRecording) -> None:
         if self._beside:
-            log.warning("record is passed over: it runs already", extra=fields(call=self._facts.call_id))
+            log.warning("record is passed over: it runs already", extra=self._fields())
             return
         try:
             action = self._works.record(command.record, command.base_url, weakly(self._recorded))
@@ -200,7 +198,7 @@ class NccoRun(Pump[Command, Work]):
             action.start(self._context.now())
         except Exception as error:
             # It is no work that the interpreter waits for: the NCCO goes on.
-            log.error("nothing is recorded", extra=fields(call=self._facts.call_id, error=type(error).__name__))
+            self._failure("nothing is recorded", error)
             self._recorded()
             self._legs.tell_error(self._leg, "record: it could not be carried out")
 

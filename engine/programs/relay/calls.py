@@ -26,7 +26,7 @@ from engine.programs.context import ProgramContext
 from engine.programs.relay.dial import RelayDial
 from engine.programs.relay.link import RelaySession, Sessions
 from engine.programs.relay.program import Fallback, RelayProgram
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("RelayCalls",)
 

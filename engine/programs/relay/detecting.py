@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from engine.dialects.signalwire.digits import KEYS
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("FINISHED", "DigitDetection")
 

@@ -17,7 +17,7 @@ from engine.programs.actions.dialling import GroupDialling, outbound_of
 from engine.programs.context import ProgramContext
 from engine.programs.relay.link import RelaySession
 from engine.programs.relay.program import RelayProgram
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("RelayDial",)
 

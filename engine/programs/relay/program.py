@@ -47,8 +47,8 @@ from engine.programs.context import ProgramContext
 from engine.programs.relay.link import RelaySession, Sessions
 from engine.programs.relay.running import Running
 from engine.programs.relay.works import Works
-from engine.programs.side_document import weakly
 from engine.programs.swml.program import program_of as swml_program
+from engine.programs.weak import weakly
 
 __all__ = ("DialOwner", "Fallback", "Registry", "RelayProgram")
 

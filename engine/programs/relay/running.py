@@ -21,7 +21,7 @@ from typing import Literal
 
 from engine.log import fields
 from engine.programs.actions.protocol import Action
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("Kind", "Running", "Work")
 

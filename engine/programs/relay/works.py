@@ -44,7 +44,7 @@ from engine.programs.context import ProgramContext
 from engine.programs.relay.detecting import FINISHED, DigitDetection
 from engine.programs.relay.late import LateAction
 from engine.programs.relay.running import Kind, Running, Work
-from engine.programs.side_document import weakly
+from engine.programs.weak import weakly
 
 __all__ = ("Begins", "Works")
 

@@ -25,6 +25,7 @@ from engine.programs.swml.fetching import call_object, source_of
 from engine.programs.swml.run import SwmlRun
 from engine.programs.swml.status import StatusPosts
 from engine.programs.swml.works import Works
+from engine.programs.weak import held_weakly
 
 __all__ = ("SwmlProgram", "check_documents", "program_of")
 
@@ -76,7 +77,7 @@ class SwmlProgram:
         end has ended.
         """
         self.label = label
-        self._call: CallControl = call if isinstance(call, weakref.ProxyTypes) else weakref.proxy(call)
+        self._call = held_weakly(call)
         self._context = context
         self._on_over = on_over
         self._begun = False

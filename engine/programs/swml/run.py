@@ -6,7 +6,6 @@ one ends them, but for those of a payment.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 import weakref
@@ -32,7 +31,6 @@ from engine.dialects.swml.commands import (
 )
 from engine.dialects.swml.methods import Pay, RecordCall
 from engine.errors import ProgramError
-from engine.log import fields
 from engine.program import CallControl, CallState
 from engine.programs.actions.protocol import Action
 from engine.programs.actions.pump import Pump
@@ -104,7 +102,7 @@ class MakesActions(Protocol):
         """Return the variables of a method that could not begin, or broke down."""
 
 
-class SwmlRun(Pump[Command, Work]):
+class SwmlRun(Pump[Command, Work, Interpreting]):
     """One interpreter on one call, from `begin` to the call of ``finished``, which comes once."""
 
     def __init__(
@@ -123,12 +121,10 @@ class SwmlRun(Pump[Command, Work]):
         ``finished`` takes the reason of `Finished`, ``answer`` how long the call may last in seconds (None: as it was);
         neither must hold the run. ``allow_insecure`` admits http for documents.
         """
-        super().__init__(interpreter, call, context, finished, log=log)
-        self._interpreter = interpreter
+        super().__init__(interpreter, call, context, finished, timed=interpreter, log=log)
         self._works = works
         self._answer = answer
         self._allow_insecure = allow_insecure
-        self._timer: asyncio.TimerHandle | None = None
 
     # -- what happens on the call --------------------------------------------------------------------------------
 
@@ -148,18 +144,6 @@ class SwmlRun(Pump[Command, Work]):
 
     def _failed(self, work: Work, error: Exception) -> Outcome:
         return self._works.failed(work, error)
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if not self._closed and (due := self._interpreter.next_timer()) is not None:
-            me = weakref.proxy(self)
-            self._timer = asyncio.get_running_loop().call_at(due, lambda: me._on_timer())
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._tell(self._interpreter.handle_timer, self._context.now())
 
     def _carry_out(self, command: Command) -> None:
         match command:
@@ -181,12 +165,12 @@ class SwmlRun(Pump[Command, Work]):
                 self._start(token, self._works.key(command.digits, lambda found: me._ended(token, found)))
             case SendUserEvent():
                 # What it says is the application's: keys may be in it.
-                log.info("an event of a document: nobody watches", extra=fields(call=self._facts.call_id))
+                log.info("an event of a document: nobody watches", extra=self._fields())
             case Warn():
                 log.warning(
                     "a document: %s",
                     command.reason,
-                    extra=fields(call=self._facts.call_id, code=command.code, where=command.where),
+                    extra=self._fields(code=command.code, where=command.where),
                 )
             case Stop():
                 self._give_up(command.token, self._context.now())
@@ -210,7 +194,7 @@ class SwmlRun(Pump[Command, Work]):
         except ProgramError as error:
             reason = str(error)
         except Exception as error:
-            log.error("a request failed", extra=fields(call=self._facts.call_id, error=type(error).__name__))
+            self._failure("a request failed", error)
             reason = "internal error"
         if not self._is_wanted(command.token):
             return
@@ -218,7 +202,7 @@ class SwmlRun(Pump[Command, Work]):
         if answer is None:
             self._tell(self._interpreter.fetch_failed, command.token, reason, now)
             return
-        log.debug("document", extra=fields(call=self._facts.call_id, status=answer.status, bytes=len(answer.body)))
+        log.debug("document", extra=self._fields(status=answer.status, bytes=len(answer.body)))
         found = answer
 
         def take() -> None:
@@ -238,7 +222,7 @@ class SwmlRun(Pump[Command, Work]):
     def _begin_recording(self, command: RecordCall) -> None:
         control_id = command.control_id or str(uuid.uuid4())
         if control_id in self._beside or len(self._beside) >= MAX_RECORDINGS:
-            log.warning("record_call is passed over: it runs already", extra=fields(call=self._facts.call_id))
+            log.warning("record_call is passed over: it runs already", extra=self._fields())
             self._note({"record_call_result": "failed", "record_control_id": control_id})
             return
         me = weakref.proxy(self)
@@ -248,7 +232,7 @@ class SwmlRun(Pump[Command, Work]):
                 command, lambda found: me._note(found), lambda: me._beside_ended(control_id)
             )
         except Exception as error:
-            log.error("nothing is recorded", extra=fields(call=self._facts.call_id, error=type(error).__name__))
+            self._failure("nothing is recorded", error)
             self._note({"record_call_result": "failed", "record_control_id": control_id})
             return
         self._beside[control_id] = action
@@ -256,7 +240,7 @@ class SwmlRun(Pump[Command, Work]):
         try:
             action.start(self._context.now())
         except Exception as error:
-            log.error("nothing is recorded", extra=fields(call=self._facts.call_id, error=type(error).__name__))
+            self._failure("nothing is recorded", error)
             self._beside_ended(control_id)
             self._note({"record_call_result": "failed"})
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 
-from engine.log import fields, set_up
+from engine.log import fields, place_of, set_up
 
 PAN = "4242424242424242"  # a published test number
 
@@ -53,6 +54,34 @@ def test_a_card_number_in_a_message_a_field_or_an_exception_is_redacted(style: s
         log.exception("parsing failed")
     assert PAN not in stream.getvalue()
     assert "parsing failed" in stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_no_three_digits_of_what_an_exception_says_are_logged(style: str) -> None:
+    stream = io.StringIO()
+    set_up("info", style, stream)  # type: ignore[arg-type]
+    try:
+        try:
+            int("737 and 31415")
+        except ValueError as error:
+            raise RuntimeError("no code\n0042") from error
+    except RuntimeError:
+        logging.getLogger("engine.test").exception("a check failed")
+    written = stream.getvalue()
+    for digits in ("737", "31415", "0042"):
+        assert digits not in written
+    # What the line is for stays: which errors, and where.
+    for kept in ("ValueError: invalid literal for int() with base 10: '*** and *****'", "RuntimeError: no code"):
+        assert kept in written
+    (line, *_) = re.findall(r"test_log\.py\W{1,3}, line ([0-9]+), in test_no_three_digits", written)
+    assert int(line) > 0
+
+
+def test_the_place_of_an_error_is_that_of_its_raise() -> None:
+    with pytest.raises(ValueError, match="7x37") as caught:
+        int("7x37")
+    assert re.fullmatch(r"test_log\.py:[0-9]+", place_of(caught.value))
+    assert place_of(ValueError("never raised")) == ""
 
 
 def test_libraries_do_not_speak_below_a_warning() -> None:
