@@ -28,8 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def excuse_of(item: pytest.Item, watch: StallWatch) -> Callable[[], bool]:
     """Return what tells, after a failure, whether the test is to be made again."""
-    # Programs of others start as they like: what they fail at has to be confirmed, once.
-    to_be_confirmed = [item.get_closest_marker("interop") is not None]
+    to_be_confirmed = [item.get_closest_marker("strict") is None]
 
     def is_excused() -> bool:
         first, to_be_confirmed[0] = to_be_confirmed[0], False

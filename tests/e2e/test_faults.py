@@ -141,6 +141,7 @@ def _text(path: str) -> str:
         return ""  # it ended while we looked
 
 
+@pytest.mark.strict
 async def test_a_kill_between_journal_and_answer_never_charges_twice(tmp_path: Path) -> None:
     async with FakeGateway(["hold"]) as gateway:
         toml = f"""

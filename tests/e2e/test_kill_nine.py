@@ -18,7 +18,7 @@ from engine.ledger import Ledger
 from engine.pay.submission import Outcome
 from tests.support.gateway import FakeGateway
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.e2e]
+pytestmark = [pytest.mark.strict, pytest.mark.asyncio, pytest.mark.e2e]
 
 ROOT = Path(__file__).parents[2]
 CARD = "5105105105105100"

@@ -14,6 +14,7 @@ import pytest
 from tests.support.memory_cases import Case, examine
 
 pytestmark = [
+    pytest.mark.strict,
     pytest.mark.asyncio,
     pytest.mark.e2e,
     pytest.mark.skipif(os.geteuid() != 0, reason="reading another process's memory needs CAP_SYS_PTRACE"),

@@ -20,7 +20,7 @@ from tests.support.gateway import FakeGateway
 from tests.support.memory_scan import scan
 from tests.support.recording import decode_keys, read_wav
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.asyncio]
+pytestmark = [pytest.mark.strict, pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.asyncio]
 
 AMEX = "371449635398431"  # published test number, with a code of four digits that stands nowhere else
 CODE = "8507"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.soak.kill_nine import ALL_POINTS, STRIPE_POINTS, rehearse
 
-pytestmark = [pytest.mark.soak, pytest.mark.asyncio, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.strict, pytest.mark.soak, pytest.mark.asyncio, pytest.mark.timeout(600)]
 
 
 async def test_kills_at_every_point_lose_no_result_and_charge_nothing_twice(tmp_path: Path) -> None:

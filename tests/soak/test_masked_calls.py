@@ -61,6 +61,7 @@ def run(*, calls: int, seed: int, corpus: Path | None = None) -> Counter[str]:
     return counted
 
 
+@pytest.mark.strict
 @pytest.mark.soak
 def test_no_key_behind_the_mask_is_told() -> None:
     counted = run(calls=CALLS, seed=1)

@@ -1,8 +1,11 @@
 """Whether the machine stood still: calls run in real time, and a shared machine stops them all now and then.
 
 A test with telephones that fails while this process was not run for `STALL_S` at a stretch says nothing about the
-engine; it is made again, at most `REPEATS` times (``tests/conftest.py``). One that fails on a machine that ran all the
-time has failed; one with programs of others (``interop``) when it fails twice.
+engine; it is made again, at most `REPEATS` times (``tests/conftest.py``). On a machine that ran all the time a failure
+has to be confirmed, once: hundreds of processes are started in an hour, of ours and of others, and each as it likes. What
+was made again is told in the summary, and wants to be looked into.
+
+Not so the tests with the marker ``strict``: a charge too many and a digit that was left are what they found, once.
 """
 
 from __future__ import annotations
