@@ -2,8 +2,8 @@
 
 A test with telephones that fails while this process was not run for `STALL_S` at a stretch says nothing about the
 engine; it is made again, at most `REPEATS` times (``tests/conftest.py``). On a machine that ran all the time a failure
-has to be confirmed, once: hundreds of processes are started in an hour, of ours and of others, and each as it likes. What
-was made again is told in the summary, and wants to be looked into.
+has to be confirmed, once: hundreds of processes are started in an hour, of ours and of others, and each as it likes.
+What was made again is told in the summary, and wants to be looked into.
 
 Not so the tests with the marker ``strict``: a charge too many and a digit that was left are what they found, once.
 """
