@@ -9,30 +9,28 @@ webhook into the outbox for each that is wanted, in order, with the call as its 
     answered            CallAnswered    CallAnswered    in-progress
     completed           CallEnded       CallEnded       completed, busy, failed, no-answer, canceled
 
-Laws: each event is told once at most, ``completed`` last and however the call ended; what is told is written in the
-order in which it happened, by one task for all calls; a webhook that the ledger does not take is logged and lost, and
-disturbs no call. ``completed`` is repeated like a payment's result, the others like a status (D-27).
+Laws: each event is told once at most, ``completed`` last and however the call ended; what is told of a call goes into
+the outbox in the order in which it happened (``engine.programs.posts``). ``completed`` is repeated like a payment's
+result, the others like a status (D-27).
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
 
 from engine.config import TwilioConfig, TwimlApp
 from engine.dialects.twilio import final_status, form_body, rfc2822_date, standard_parameters
-from engine.errors import LedgerError
 from engine.events import CallAnswered, CallCreated, CallEnded, CallFailed, CallRinging, EngineEvent
 from engine.ledger import WebhookPolicy
-from engine.log import fields
 from engine.net.signatures import FORM, SignatureKind
 from engine.outbox import Outbox
 from engine.program import CallFacts
+from engine.programs.posts import Post, Posts
 
 __all__ = ("CallStatusTeller", "StatusPlan", "plan_of")
 
@@ -82,13 +80,11 @@ class CallStatusTeller:
 
     def __init__(self, outbox: Outbox, twilio: TwilioConfig, *, clock: Callable[[], datetime]) -> None:
         """``clock`` gives UTC."""
-        self._outbox = outbox
+        self._posts = Posts(outbox, what="a call's status", log=log)
         self._twilio = twilio
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
         self._unborn: OrderedDict[str, _Watched] = OrderedDict()
-        self._queue: asyncio.Queue[Callable[[], Awaitable[None]] | None] = asyncio.Queue()
-        self._worker: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._watched) + len(self._unborn)
@@ -146,10 +142,7 @@ class CallStatusTeller:
 
     async def close(self) -> None:
         """Wait until all that was told is in the outbox."""
-        if self._worker is not None:
-            self._queue.put_nowait(None)
-            await self._worker
-            self._worker = None
+        await self._posts.done()
 
     def _ending(self, watched: _Watched) -> list[tuple[str, str]]:
         seconds = 0.0
@@ -174,8 +167,8 @@ class CallStatusTeller:
         watched.told.add(event)
         call_id, body = watched.facts.call_id, form_body(parameters)
         policy = WebhookPolicy.RESULT if event == "completed" else WebhookPolicy.STATUS
-        self._queue.put_nowait(
-            lambda: self._outbox.enqueue(
+        self._posts.put(
+            Post(
                 session=call_id,
                 url=plan.url,
                 body=body,
@@ -187,16 +180,3 @@ class CallStatusTeller:
                 allow_insecure=plan.url.startswith("http:"),
             )
         )
-        if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
-
-    async def _work(self) -> None:
-        while (job := await self._queue.get()) is not None:
-            try:
-                await job()
-            except LedgerError as error:
-                log.error("a call's status is lost: the ledger could not be written: %s", error)
-            except ValueError as error:
-                log.error("a call's status cannot be sent: %s", error)
-            except Exception as error:
-                log.error("a call's status is lost", extra=fields(error=type(error).__name__))

@@ -9,17 +9,16 @@ What the engine's events tell the application (`dialects.md` §6.3), in this ord
                                                                               failed, timeout
                                                                 CallEnded     completed, of one that was answered
 
-Laws: what is told of a call goes into the outbox in the order in which it was told, calls side by side; what the ledger
-does not take is logged and lost, and disturbs no call. The last state is repeated like a payment's result, all else
-like a status (D-27). A call that is handed on to such an application while it is up is known from then on, and only
-what happens from then on is told. No log repeats what is told, or where.
+Laws: what is told of a call goes into the outbox in the order in which it was told (``engine.programs.posts``). The
+last state is repeated like a payment's result, all else like a status (D-27). A call that is handed on to such an
+application while it is up is known from then on, and only what happens from then on is told. No log repeats what is
+told, or where.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,7 +37,6 @@ from engine.dialects.ncco.events import (
     unanswered_status,
 )
 from engine.dialects.ncco.identity import call_uuid, conversation_of, timestamp
-from engine.errors import LedgerError
 from engine.events import CallAnswered, CallCreated, CallEnded, CallFailed, CallRinging, EngineEvent
 from engine.ledger import WebhookPolicy
 from engine.log import fields
@@ -46,18 +44,15 @@ from engine.net.signatures import FORM, SignatureKind
 from engine.net.web_client import JSON
 from engine.outbox import Outbox
 from engine.program import CallFacts
+from engine.programs.posts import Post, Posts
 from engine.redact import redact_text
 
-__all__ = ("MAX_UNBORN", "MAX_WAITING", "Leg", "NccoLegs", "Signing", "session_of", "signing")
+__all__ = ("MAX_UNBORN", "Leg", "NccoLegs", "Signing", "session_of", "signing")
 
 log = logging.getLogger("engine.programs.ncco")
 
 MAX_UNBORN = 64
 "Calls of which nothing was heard yet: one that is refused before it is a call is never heard of."
-MAX_WAITING: Mapping[WebhookPolicy, int] = {WebhookPolicy.STATUS: 4096, WebhookPolicy.RESULT: 16_384}
-"Posts that are not in the outbox yet: with more, one of this kind is lost."
-AT_ONCE = 64
-"Posts that are put in together: those of one call behind each other, and the ledger writes the others' at once."
 MAX_REASON = 1000
 "Characters of an error that is told."
 _STATES = ("started", "ringing", "answered")
@@ -122,29 +117,17 @@ class _Times:
     is_ringing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Post:
-    session: str
-    target: EventTarget
-    body: bytes = field(repr=False)
-    signing: Signing
-    policy: WebhookPolicy
-
-
 class NccoLegs:
     """All of them; one for an engine."""
 
     def __init__(self, outbox: Outbox, config: Config, *, clock: Callable[[], datetime]) -> None:
         """``clock`` gives UTC."""
-        self._outbox = outbox
+        self._posts = Posts(outbox, what="an event", log=log)
         self._config = config
         self._clock = clock
         self._legs: dict[str, Leg] = {}
         self._unborn: OrderedDict[str, Leg] = OrderedDict()
         self._times: dict[str, _Times] = {}
-        self._waiting: deque[_Post] = deque()
-        self._lost = 0
-        self._worker: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         """Return how many calls are known."""
@@ -232,10 +215,7 @@ class NccoLegs:
         stand in it: the outbox keeps posts.
         """
         where = target or leg.event
-        if where is None:
-            return
-        if len(self._waiting) >= MAX_WAITING[policy]:
-            self._lost += 1
+        if where is None or not self._posts.has_room(policy):
             return
         members = {**members, "timestamp": timestamp(self._clock())}
         try:
@@ -243,10 +223,18 @@ class NccoLegs:
         except ValueError as error:
             log.error("an event cannot be told: %s", error, extra=fields(call=leg.facts.call_id))
             return
-        signed = signing(self._config.vonage, leg.application_id)
-        self._waiting.append(_Post(session_of(leg.facts.call_id), where, body, signed, policy))
-        if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+        self._posts.put(
+            Post(
+                session=session_of(leg.facts.call_id),
+                url=where.url,
+                body=body,
+                method=where.method,
+                content_type=FORM if where.method == "GET" else JSON,
+                policy=policy,
+                allow_insecure=where.url.startswith("http:"),
+                **signing(self._config.vonage, leg.application_id),
+            )
+        )
 
     def tell_error(self, leg: Leg, reason: str) -> None:
         """Tell the application that something is wrong; ``reason`` repeats no value."""
@@ -261,8 +249,7 @@ class NccoLegs:
 
     async def close(self) -> None:
         """Wait until all that was told is in the outbox."""
-        while self._worker is not None:
-            await asyncio.wait([self._worker])
+        await self._posts.done()
 
     # -- states ----------------------------------------------------------------------------------------------------
 
@@ -309,43 +296,3 @@ class NccoLegs:
         leg.status = "completed"
         told = completed_event(leg.facts, leg.conversation_uuid, answered_at=leg.answered_at, ended_at=leg.ended_at)
         self.tell(leg, told, policy=WebhookPolicy.RESULT)
-
-    # -- into the outbox -------------------------------------------------------------------------------------------
-
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                by_session: dict[str, list[_Post]] = {}
-                for _ in range(min(AT_ONCE, len(self._waiting))):
-                    post = self._waiting.popleft()
-                    by_session.setdefault(post.session, []).append(post)
-                await asyncio.gather(*(self._put_in_order(posts) for posts in by_session.values()))
-            if self._lost:
-                log.error("events are lost: too many", extra=fields(lost=self._lost))
-                self._lost = 0
-        finally:
-            self._worker = None
-
-    async def _put_in_order(self, posts: list[_Post]) -> None:
-        for post in posts:
-            await self._put_in(post)
-
-    async def _put_in(self, post: _Post) -> None:
-        target = post.target
-        try:
-            await self._outbox.enqueue(
-                session=post.session,
-                url=target.url,
-                body=post.body,
-                method=target.method,
-                content_type=FORM if target.method == "GET" else JSON,
-                policy=post.policy,
-                allow_insecure=target.url.startswith("http:"),
-                **post.signing,
-            )
-        except LedgerError as error:
-            log.error("an event is lost: %s", error, extra=fields(session=post.session))
-        except ValueError as error:
-            log.warning("an event cannot be sent: %s", error, extra=fields(session=post.session))
-        except Exception as error:
-            log.error("an event is lost", extra=fields(session=post.session, error=type(error).__name__))

@@ -14,7 +14,8 @@ from engine.dialects.ncco.identity import call_uuid, conversation_uuid
 from engine.events import CallFailed, CallOutcome, CallRinging, PromptFinished
 from engine.ledger import WebhookPolicy
 from engine.net.signatures import FORM, SignatureKind
-from engine.programs.ncco.legs import MAX_REASON, MAX_UNBORN, MAX_WAITING, signing
+from engine.programs.ncco.legs import MAX_REASON, MAX_UNBORN, signing
+from engine.programs.posts import MAX_WAITING
 from tests.support.ncco_legs import APP_ID, CALL, EVENTS, KEY_ENV, LegScene, facts_of, ncco_config
 
 pytestmark = pytest.mark.asyncio
