@@ -1,9 +1,8 @@
 """Fuzz a call of an NCCO application: any NCCOs, and anything that happens, in any order, with the real actions.
 
-Up to the first zero byte stands what happens; behind it, up to the next, the actions of the first NCCO, then those of
-the NCCOs, or the faults, that answer later requests. What must hold: nothing is raised; the call ends once; after its
-end nothing is played, asked for or answered; the calls that are known are those that are not over; and no task is
-left. There is no connector: a ``pay`` is an error that is told.
+What an input means, and what must hold: nothing is raised; the call ends once; after its end nothing is played, asked
+for or answered; the calls that are known are those that are not over; and no task is left
+(``tests.support.fuzzed_call``). There is no connector: a ``pay`` is an error that is told.
 
 Runs by ``tests/fuzz/drive.py`` or under atheris.
 """
@@ -14,7 +13,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,17 +28,16 @@ from engine.config import parse
 from engine.dialects.ncco.actions import EventTarget
 from engine.dialects.ncco.commands import Source
 from engine.errors import ProgramError
-from engine.net.http import HttpResponse, NotSent
 from engine.net.web_client import WebClient
 from engine.outbox import Outbox
-from engine.program import CallState
 from engine.programs.ncco.legs import NccoLegs
 from engine.programs.ncco.program import NccoProgram
 from tests.support.call_control import FakeCall
-from tests.support.exchange import Clocked, FakeExchange, later
+from tests.support.exchange import Clocked, FakeExchange
+from tests.support.fuzzed_call import HAPPENINGS, FuzzedCall, Input, served, written
 from tests.support.programs import FakeOutbox, FakePrompts, FakeWeb, context_of, settle
 
-__all__ = ("SEEDS", "Case", "one_input")
+__all__ = ("SEEDS", "one_input")
 
 logging.getLogger("engine").addHandler(logging.NullHandler())  # NCCOs are full of faults here
 
@@ -77,68 +75,41 @@ ACTIONS: tuple[dict[str, Any], ...] = (
     {"action": "wait", "timeout": 2},
     {"action": "dance"},
 )
-FAULTS = (404, 503, NotSent("no connection"))
-HAPPENINGS = (
-    "settle",
-    "key",
-    "played",
-    "let go",
-    "start",
-    "leg answers",
-    "leg played",
-    "leg ends",
-    "time",
-    "transfer",
-    "transfer to a URL",
-    "hang up",
-)
-MAX_HAPPENINGS = 40
-MAX_PAGES = 8
-MAX_ACTIONS = 6
+KNOWN = (*HAPPENINGS, "leg played", "transfer", "transfer to a URL")
+
+
+def _seed(way: bytes, happenings: Sequence[str], *pages: Sequence[int]) -> bytes:
+    return written(way, happenings, *pages, parts=len(ACTIONS), known=KNOWN)
+
+
 SEEDS = (
-    b"\x02\x04\x00\x02\x00\x01\x01\x00\0\x00\x02\x03\0\x13",
-    b"\x02\x00\x04\x00\x01\x01\x00\x02\0\x01\x03\x00\0\x07\x09\0\xff\x00",
-    b"\x01\x04\x00\x05\x00\x06\x07\x08\0\x0a\x0b\0\x00\0\xff",
-    b"\x02\x00\x04\x00\x08\x09\x02\x0a\x00\x07\0\x08\x0e\x04\0\x06\x07",
-    b"\x02\x00\x04\x00\x05\x06\x06\x05\x07\0\x0b\x0c\x05\0\x03",
+    # A text with barge-in, an input whose answer replaces what is left.
+    _seed(b"\x02", ("settle", "start", "settle", "key", "key", "settle", "played"), (1, 3, 0), (0, 13)),
+    # A payment that cannot be carried out, a record that is waited for, an answer URL that fails.
+    _seed(b"\x02", ("settle", "start", "settle", "key", "settle"), (5, 6, 0), (255, 1)),
+    # A call out into a conversation, and out of it by a transfer.
+    _seed(b"\x01", ("start", "settle", "transfer", "settle", "hang up"), (8, 9)),
+    # A connect with keys and a text for the called side, whose state is asked about.
+    _seed(b"\x02", ("settle", "start", "settle", "leg answers", "settle", "leg played", "leg ends"), (11, 0), (2,)),
+    # Keys before the NCCO, then another one by URL.
+    _seed(b"\x03", ("settle", "start", "settle", "played", "transfer to a URL", "settle", "time"), (10, 12), (14, 7)),
 )
 
 
-class Case:
-    """What an input means: the way of the call, what is served, and what happens in which order."""
-
-    def __init__(self, data: bytes) -> None:
-        head, *pages = data.split(b"\0", 1 + MAX_PAGES)
-        self.direction = "out" if head[:1] == b"\x01" else "in"
-        self.dtmf_answer = "1p2" if head[:1] == b"\x03" else ""
-        self.happenings = [HAPPENINGS[byte % len(HAPPENINGS)] for byte in head[1 : 1 + MAX_HAPPENINGS]]
-        self.pages = [_page(page) for page in pages[:MAX_PAGES]] or [_answer(())]
-
-
-def _ncco(actions: Iterable[int]) -> bytes:
-    return json.dumps([ACTIONS[byte % len(ACTIONS)] for byte in actions]).encode()
-
-
-def _answer(actions: Iterable[int]) -> HttpResponse:
-    return HttpResponse(status=200, headers=((b"content-type", b"application/json"),), body=_ncco(actions))
-
-
-def _page(data: bytes) -> Any:
-    return FAULTS[len(data) % len(FAULTS)] if data[:1] == b"\xff" else _answer(data[:MAX_ACTIONS])
+def _ncco(actions: Iterable[int]) -> list[dict[str, Any]]:
+    return [ACTIONS[byte % len(ACTIONS)] for byte in actions]
 
 
 def one_input(data: bytes) -> None:
     """Run a case; raises whatever should not happen."""
     with asyncio.Runner(loop_factory=Clocked) as runner:
-        runner.run(_run(Case(data)))
+        runner.run(_run(Input(data, _ncco, KNOWN)))
 
 
-async def _run(case: Case) -> None:
-    faults: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+async def _run(case: Input) -> None:
     web = FakeWeb()
     first, *others = case.pages
-    web.pages = {APP: [first] * 1000, NEXT: [*others, *[_answer((0,))] * 1000]}
+    web.pages = {APP: [first] * 1000, NEXT: [*others, *[served(_ncco((0,)))] * 1000]}
     exchange = FakeExchange()
     outbox = FakeOutbox()
     context = context_of(web, FakePrompts(), outbox, config=CONFIG, exchange=exchange)
@@ -152,61 +123,20 @@ async def _run(case: Case) -> None:
     )
     call = FakeCall(direction=case.direction)
     source = Source(answer=EventTarget(url=APP, method="GET"), fallback=EventTarget(url=NEXT))
-    program = call.program = NccoProgram(call, source, context, app="shop", dtmf_answer=case.dtmf_answer)
-    call.on_hang_up = lambda: program.hang_up(context.now())
-    started = False
-    if case.direction == "in":
-        program.offered(context.now())
-    for happening in [*case.happenings, "settle"]:
-        match happening:
-            case "start" if not started and call.state is CallState.RINGING:
-                started, call.state = True, CallState.ANSWERED
-                program.start(context.now())
-            case "key":
-                program.count_digit("in-band")
-                program.digit(4, context.now())
-            case "let go":
-                program.digit_ended(context.now())
-            case "played":
-                program.play_finished(call.tokens[-1] if call.tokens else 1, False, context.now())
-            case "leg answers" if exchange.calls and exchange.calls[-1].state is CallState.QUEUED:
-                exchange.answer(len(exchange.calls) - 1)
-            case "leg played" if exchange.calls and exchange.calls[-1].tokens:
-                exchange.calls[-1].program.play_finished(exchange.calls[-1].tokens[-1], False, context.now())
-            case "leg ends" if exchange.calls and exchange.calls[-1].state is not CallState.ENDED:
-                exchange.end(len(exchange.calls) - 1, "busy")
-            case "time":
-                await later(1.0)
-            case "transfer":
-                with suppress(ProgramError):
-                    program.transfer(Source(text=_ncco((0, 4, 5))))
-            case "transfer to a URL":
-                with suppress(ProgramError):
-                    program.transfer(Source(answer=EventTarget(url=NEXT)))
-            case "hang up":
-                call.state = CallState.ENDED
-                program.hang_up(context.now())
-            case _:
-                await settle()
-    call.state = CallState.ENDED
-    program.hang_up(context.now())
-    await settle()
-    asked_by_then, wanted_by_then = len(web.sent), len(call.asked)
-    async with asyncio.timeout(20):
-        await program.done()
-    await settle()
-    assert faults == [], faults
-    assert call.times_hung_up + sum(what == "reject" for what, _ in call.asked) <= 1
-    assert not {"play", "answer", "hang_up", "reject"} & {what for what, _ in call.asked[wanted_by_then:]}
-    for leg in exchange.calls:  # those that were called are calls of their own
-        if leg.state is not CallState.ENDED:
-            exchange.end(exchange.calls.index(leg), "remote_bye")
-    await settle()
-    for leg in exchange.calls:
-        await leg.program.done()
+    dtmf_answer = "1p2" if case.head[:1] == b"\x03" else ""
+    program = call.program = NccoProgram(call, source, context, app="shop", dtmf_answer=dtmf_answer)
+
+    def transfer(source: Source) -> None:
+        with suppress(ProgramError):
+            program.transfer(source)
+
+    more = {
+        "transfer": lambda: transfer(Source(text=json.dumps(_ncco((0, 4, 5))).encode())),
+        "transfer to a URL": lambda: transfer(Source(answer=EventTarget(url=NEXT))),
+    }
+    await FuzzedCall(call, context, web=web, exchange=exchange).live(case.happenings, more)
     await legs.close()
     await settle()
-    assert len(web.sent) == asked_by_then
     assert len(asyncio.all_tasks()) == 1
 
 

@@ -1,8 +1,7 @@
 """Fuzz a call of a SWML application: any documents, and anything that happens, in any order, with the real actions.
 
-Up to the first zero byte stands what happens; behind it, up to the next, the steps of the first document, then those of
-the documents, or the faults, that answer later requests. What must hold: nothing is raised; the call ends once; after
-its end nothing is played, asked for or answered; and no task is left. There is no gateway: a ``pay`` is refused.
+What an input means, and what must hold: nothing is raised; the call ends once; after its end nothing is played, asked
+for or answered; and no task is left (``tests.support.fuzzed_call``). There is no gateway: a ``pay`` is refused.
 
 Runs by ``tests/fuzz/drive.py`` or under atheris.
 """
@@ -10,10 +9,9 @@ Runs by ``tests/fuzz/drive.py`` or under atheris.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,15 +22,14 @@ if __name__ == "__main__":  # run as a file, the repository is not on the path
 
 from engine.config import parse
 from engine.dialects.swml.commands import Source
-from engine.net.http import HttpResponse, NotSent
 from engine.net.web_client import WebClient
-from engine.program import CallState
 from engine.programs.swml.program import SwmlProgram
 from tests.support.call_control import FakeCall
-from tests.support.exchange import Clocked, FakeExchange, later
-from tests.support.programs import FakeOutbox, FakePrompts, FakeWeb, context_of, settle
+from tests.support.exchange import Clocked, FakeExchange
+from tests.support.fuzzed_call import FuzzedCall, Input, served, written
+from tests.support.programs import FakeOutbox, FakePrompts, FakeWeb, context_of
 
-__all__ = ("SEEDS", "Case", "one_input")
+__all__ = ("SEEDS", "one_input")
 
 logging.getLogger("engine").addHandler(logging.NullHandler())  # documents are full of faults here
 
@@ -63,99 +60,46 @@ STEPS: tuple[dict[str, Any], ...] = (
     {"hangup": {"reason": "busy"}},
     {"broken": {}},
 )
-FAULTS = (404, 503, NotSent("no connection"))
-HAPPENINGS = ("settle", "key", "played", "let go", "start", "leg answers", "leg ends", "time", "hang up")
-MAX_HAPPENINGS = 40
-MAX_PAGES = 8
-MAX_STEPS = 6
+
+
+def _seed(way: bytes, happenings: Sequence[str], *pages: Sequence[int]) -> bytes:
+    return written(way, happenings, *pages, parts=len(STEPS))
+
+
 SEEDS = (
-    b"\x02\x04\x00\x02\x00\x01\x01\x00\0\x00\x02\x0b\0\x13",
-    b"\x02\x00\x04\x05\x00\x06\x00\0\x07\x09\0\xff\x00",
-    b"\x01\x04\x00\x07\x07\x08\0\x0c\x0d\0\x00\0\xff",
-    b"\x02\x08\x04\x00\x05\x02\0\x08\x0e\x04",
+    # A menu, a request by the key, a hang-up of the document.
+    _seed(b"\x02", ("settle", "start", "settle", "played", "key", "settle"), (16, 0, 2, 11), (19,)),
+    # A payment that is refused, recordings beside a document, an execute that cannot be had.
+    _seed(b"\x02", ("settle", "start", "settle", "played", "settle"), (16, 5, 3, 6, 12), (255, 1)),
+    # A call out that connects another, transfers, and is hung up while it plays.
+    _seed(b"\x01", ("start", "settle", "leg answers", "settle", "leg ends", "hang up"), (7, 13), (1,)),
+    # Groups of devices; the caller hangs up while one rings.
+    _seed(b"\x02", ("settle", "start", "settle", "time", "hang up"), (16, 8, 10, 17)),
+    # Digits that are keyed, a refer, a condition that ends the call.
+    _seed(b"\x02", ("settle", "start", "played", "time", "let go"), (16, 9, 14, 2, 18, 20)),
 )
 
 
-class Case:
-    """What an input means: the way of the call, what is served, and what happens in which order."""
-
-    def __init__(self, data: bytes) -> None:
-        head, *pages = data.split(b"\0", 1 + MAX_PAGES)
-        self.direction = "out" if head[:1] == b"\x01" else "in"
-        self.happenings = [HAPPENINGS[byte % len(HAPPENINGS)] for byte in head[1 : 1 + MAX_HAPPENINGS]]
-        self.pages = [_page(page) for page in pages[:MAX_PAGES]] or [_document(())]
-
-
-def _document(steps: Iterable[int]) -> HttpResponse:
-    main = [{"label": "again"}, *(STEPS[byte % len(STEPS)] for byte in steps)]
-    body = json.dumps({"sections": {"main": main}}).encode()
-    return HttpResponse(status=200, headers=((b"content-type", b"application/json"),), body=body)
-
-
-def _page(data: bytes) -> Any:
-    return FAULTS[len(data) % len(FAULTS)] if data[:1] == b"\xff" else _document(data[:MAX_STEPS])
+def _document(steps: Iterable[int]) -> Any:
+    return {"sections": {"main": [{"label": "again"}, *(STEPS[byte % len(STEPS)] for byte in steps)]}}
 
 
 def one_input(data: bytes) -> None:
     """Run a case; raises whatever should not happen."""
     with asyncio.Runner(loop_factory=Clocked) as runner:
-        runner.run(_run(Case(data)))
+        runner.run(_run(Input(data, _document)))
 
 
-async def _run(case: Case) -> None:
-    faults: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+async def _run(case: Input) -> None:
     web = FakeWeb()
     first, *others = case.pages
-    web.pages = {APP: first, NEXT: [*others, *[_document((0,))] * 1000]}
+    web.pages = {APP: first, NEXT: [*others, *[served(_document((0,)))] * 1000]}
     exchange = FakeExchange()
     context = context_of(web, FakePrompts(), FakeOutbox(), config=CONFIG, exchange=exchange)
     context = replace(context, web=WebClient(web, clock=lambda: datetime(2026, 11, 22, tzinfo=UTC)))
     call = FakeCall(direction=case.direction)
-    program = call.program = SwmlProgram(call, Source(url=APP), context, label="shop")
-    call.on_hang_up = lambda: program.hang_up(context.now())
-    started = False
-    if case.direction == "in":
-        program.offered(context.now())
-    for happening in [*case.happenings, "settle"]:
-        match happening:
-            case "start" if not started and call.state is CallState.RINGING:
-                started, call.state = True, CallState.ANSWERED
-                program.start(context.now())
-            case "key":
-                program.count_digit("in-band")
-                program.digit(4, context.now())
-            case "let go":
-                program.digit_ended(context.now())
-            case "played":
-                program.play_finished(call.tokens[-1] if call.tokens else 1, False, context.now())
-            case "leg answers" if exchange.calls and exchange.calls[-1].state is CallState.QUEUED:
-                exchange.answer(len(exchange.calls) - 1)
-            case "leg ends" if exchange.calls and exchange.calls[-1].state is not CallState.ENDED:
-                exchange.end(len(exchange.calls) - 1, "busy")
-            case "time":
-                await later(1.0)
-            case "hang up":
-                call.state = CallState.ENDED
-                program.hang_up(context.now())
-            case _:
-                await settle()
-    call.state = CallState.ENDED
-    program.hang_up(context.now())
-    asked_by_then, wanted_by_then = len(web.sent), len(call.asked)
-    async with asyncio.timeout(20):
-        await program.done()
-    await settle()
-    assert faults == [], faults
-    assert call.times_hung_up + sum(what == "reject" for what, _ in call.asked) <= 1
-    assert len(web.sent) == asked_by_then
-    assert not {"play", "answer", "hang_up", "reject"} & {what for what, _ in call.asked[wanted_by_then:]}
-    for leg in exchange.calls:  # those that were called are calls of their own
-        if leg.state is not CallState.ENDED:
-            exchange.end(exchange.calls.index(leg), "remote_bye")
-    await settle()
-    for leg in exchange.calls:
-        await leg.program.done()
+    call.program = SwmlProgram(call, Source(url=APP), context, label="shop")
+    await FuzzedCall(call, context, web=web, exchange=exchange).live(case.happenings, {})
     assert len(asyncio.all_tasks()) == 1
 
 

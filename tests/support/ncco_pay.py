@@ -99,7 +99,7 @@ class NccoPayScene(PayingScene):
             started_at=datetime(2026, 11, 22, tzinfo=UTC),
         )
         self.n_over = 0
-        self.action = NccoPayAction(
+        self.taking = self.action = NccoPayAction(
             Pay(properties={"amount": 25.5, **properties}, event=EventTarget(url=event) if event else None),
             self.call,
             self.context,

@@ -44,7 +44,7 @@ class PayActionScene(PayingScene):
             self.charging.connector_at = connector  # type: ignore[method-assign]
         self.statuses: list[PayStatus] = []
         self.results: list[PayResult] = []
-        self.action = PayAction(
+        self.taking = self.action = PayAction(
             {"payment_connector_url": CONNECTOR, **properties},
             self.call,
             self.context,

@@ -260,7 +260,7 @@ class TestRefusal:
     @on_stepped_loop
     async def test_of_what_the_connector_cannot_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         call = FakeCall(state=CallState.ANSWERED)
-        monkeypatch.setattr("tests.support.pay_verb.Capabilities", lambda **_: Capabilities(currencies=frozenset()))
+        monkeypatch.setattr("tests.support.paying.Capabilities", lambda **_: Capabilities(currencies=frozenset()))
         with pytest.raises(NccoError, match="usd"):
             Scene(tmp_path, call=call)
 
