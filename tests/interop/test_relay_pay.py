@@ -32,6 +32,7 @@ from engine.softphone.protocol import CallState, KeyMode
 from tests.support.caller import PROMPT, VISA, Call, Script, expiry, pay
 from tests.support.engine import RunningEngine, free_udp_port, running_engine
 from tests.support.gateway import FakeGateway
+from tests.support.web_server import serving
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300), pytest.mark.asyncio]
 
@@ -188,16 +189,9 @@ class Desk:
 @asynccontextmanager
 async def _status_url() -> AsyncIterator[Statuses]:
     statuses = Statuses()
-    server = web.Server(statuses.handle)  # type: ignore[arg-type]
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    statuses.url = f"http://{host}:{port}/status?shop=7"
-    try:
+    async with serving(statuses.handle) as url:
+        statuses.url = f"{url}/status?shop=7"
         yield statuses
-    finally:
-        await runner.cleanup()
 
 
 @pytest_asyncio.fixture

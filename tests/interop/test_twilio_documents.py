@@ -14,6 +14,7 @@ from engine.softphone.protocol import CallState
 from tests.support.caller import VISA, Script, pay
 from tests.support.engine import RunningEngine, running_engine
 from tests.support.twiml_app import TOKEN, TOKEN_ENV, Answer, TwimlApp, running_app, twilio_toml
+from tests.support.web_server import serving
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240), pytest.mark.asyncio]
 
@@ -88,25 +89,17 @@ async def test_an_action_that_hangs_holds_no_other_call_and_the_document_goes_on
             await asyncio.sleep(60)
         return await app.handle(request)
 
-    async with running_app() as app:
-        server = web.Server(lambda request: hang(app, request))  # type: ignore[arg-type]
-        runner = web.ServerRunner(server)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with running_app() as app, serving(lambda request: hang(app, request)) as url:
         document = VoiceResponse()
         document.pay(action="/paid", charge_amount="25.00")
         document.redirect("/next")
         app.answers = {"/voice": str(document), "/next": "<Response/>", "/paid": "<Response/>"}
         toml = twilio_toml(f"{url}/voice").replace("[app.shop]", "document_timeout_s = 4.0\n\n[app.shop]")
-        try:
-            async with running_engine(toml, directory=tmp_path, environment={TOKEN_ENV: TOKEN}) as engine:
-                await pay(engine, Script.good(), user="shop")
-                await app.wait_for("/next")
-                # The result is not lost: it is delivered once the application answers again.
-                told = await app.wait_for("/paid", timeout_s=60)
-                assert told["Result"] == "success"
-                assert told["PaymentCardNumber"].endswith(VISA[-4:])
-                assert not app.forged
-        finally:
-            await runner.cleanup()
+        async with running_engine(toml, directory=tmp_path, environment={TOKEN_ENV: TOKEN}) as engine:
+            await pay(engine, Script.good(), user="shop")
+            await app.wait_for("/next")
+            # The result is not lost: it is delivered once the application answers again.
+            told = await app.wait_for("/paid", timeout_s=60)
+            assert told["Result"] == "success"
+            assert told["PaymentCardNumber"].endswith(VISA[-4:])
+            assert not app.forged

@@ -17,6 +17,8 @@ from typing import Any
 from aiohttp import web
 from signalwire.core.security.webhook_validator import validate_webhook_signature, validate_webhook_signature_sha256
 
+from tests.support.web_server import serving
+
 __all__ = ("KEY", "KEY_ENV", "PROJECT", "Answer", "Received", "SwmlServer", "running_server", "swml_toml")
 
 PROJECT = "5d1b4e9a-0000-4000-8000-000000000001"
@@ -141,14 +143,5 @@ class SwmlServer:
 async def running_server(answers: Mapping[str, Answer] | None = None) -> AsyncIterator[SwmlServer]:
     """Run an application on a free port of loopback."""
     app = SwmlServer(answers=dict(answers or {}))
-    server = web.Server(app.handle)  # type: ignore[arg-type]
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    app.url = f"http://{host}:{port}"
-    try:
+    async with serving(app.handle) as app.url:
         yield app
-    finally:
-        await runner.cleanup()

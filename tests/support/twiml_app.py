@@ -17,6 +17,8 @@ import numpy as np
 from aiohttp import web
 from twilio.request_validator import RequestValidator
 
+from tests.support.web_server import serving
+
 __all__ = ("ACCOUNT", "TOKEN", "TOKEN_ENV", "Answer", "Received", "TwimlApp", "running_app", "tone_wav", "twilio_toml")
 
 ACCOUNT = "AC" + "0123456789abcdef" * 2
@@ -140,14 +142,5 @@ class TwimlApp:
 async def running_app(answers: Mapping[str, Answer] | None = None) -> AsyncIterator[TwimlApp]:
     """Run an application on a free port of loopback."""
     app = TwimlApp(answers=dict(answers or {}))
-    server = web.Server(app.handle)  # type: ignore[arg-type]
-    runner = web.ServerRunner(server, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    app.url = f"http://{host}:{port}"
-    try:
+    async with serving(app.handle) as app.url:
         yield app
-    finally:
-        await runner.cleanup()

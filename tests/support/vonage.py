@@ -28,6 +28,7 @@ from engine.api.certificates import make_certificate
 from tests.support.engine import RunningEngine, free_udp_port, running_engine
 from tests.support.gateway import BASIC_AUTH, FakeGateway
 from tests.support.vonage_3 import OldSdk
+from tests.support.web_server import serving
 
 __all__ = (
     "API_KEY",
@@ -264,15 +265,8 @@ def _judged(authorization: str, body: bytes) -> tuple[Members, str]:
 async def running_app() -> AsyncIterator[VonageApp]:
     """Run an application on a free port of loopback; nothing of it may have been forged in the end."""
     app = VonageApp()
-    runner = web.ServerRunner(web.Server(app.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    app.url = f"http://{host}:{port}"
-    try:
+    async with serving(app.handle) as app.url:
         yield app
-    finally:
-        await runner.cleanup()
     assert app.forged == []
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.dialects.commands import Stop, Wait
 from engine.dialects.ncco.actions import Connect, Conversation, EventTarget, Input, Pay, Record, Stream, Talk
 
 __all__ = (
@@ -101,14 +102,6 @@ class BeginRecording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Wait so long (``math.inf``: until the call ends): ``ended``, with nothing."""
-
-    token: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TellError:
     """Tell the application's event URL what is wrong (``reason``), and log it; it repeats no value."""
 
@@ -121,13 +114,6 @@ class Warn:
 
     where: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """Give up what runs under a token; nothing is told of it."""
-
-    token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

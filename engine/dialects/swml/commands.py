@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.dialects.commands import Stop, Wait
 from engine.dialects.swml.errors import ScriptError
 from engine.dialects.swml.methods import Connect, Pay, Play, Prompt, Record, RecordCall, Request, SipRefer
 
@@ -87,14 +88,6 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """Wait so long (``math.inf``: until the call ends): ``ended``, with nothing."""
-
-    token: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BeginRecordCall:
     """Begin a recording beside the document; what is known of it at once comes by ``set_variables``."""
 
@@ -130,13 +123,6 @@ class Warn:
     code: ScriptError
     where: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """Give up what runs under a token; nothing is told of it."""
-
-    token: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
