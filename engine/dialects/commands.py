@@ -1,4 +1,4 @@
-"""Commands that mean the same in every dialect whose interpreter has tokens: see ``swml.commands``, ``ncco.commands``."""
+"""Commands that mean the same in the dialects whose interpreters have tokens: ``swml.commands``, ``ncco.commands``."""
 
 from __future__ import annotations
 
