@@ -98,6 +98,9 @@ async def listen(engine: RunningEngine, codec: str) -> Heard:
                 await phone.wait_for_prompt()
                 await phone.keys(entries[match[2]].pop(0))
         await over
+    # What was logged last may be read after the telephone knows that it is over.
+    await engine.wait_for("call ended")
+    heard.steps += [match[2] for line in engine.lines[position:] if (match := PROMPT.search(line))]
     return heard
 
 
