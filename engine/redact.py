@@ -164,8 +164,9 @@ _PLAIN_HEADERS = frozenset(
 _LENGTH = re.compile(r"\s*+[0-9]{1,5}+\s*+")
 
 # §25.1: auth-param = token EQUAL ( token / quoted-string ), parted by COMMA; no escapes inside the quotes here.
+# Groups are not possessive: before CPython 3.11.5 (gh-106052) one whose last turn fails half-way keeps what it read.
 _AUTH_PARAM = r"""[A-Za-z0-9.!%*_+`'~-]++\s*+=\s*+(?:"[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)\s*+"""
-_AUTH_VALUE = re.compile(rf"\s*+(?:Digest\s++)?+{_AUTH_PARAM}(?:,\s*+{_AUTH_PARAM})*+", re.IGNORECASE)
+_AUTH_VALUE = re.compile(rf"\s*+(?:Digest\s++)?{_AUTH_PARAM}(?:,\s*+{_AUTH_PARAM})*", re.IGNORECASE)
 _AUTH_PARAM_PARTS = re.compile(r"""([A-Za-z0-9.!%*_+`'~-]++)(\s*+=\s*+)("[^"\\]*+"|[A-Za-z0-9.!%*_+`'~-]++)""")
 _AUTH_SHOWN = frozenset(("username", "realm", "uri", "algorithm", "qop", "nc", "stale", "domain"))
 

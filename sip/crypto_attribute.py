@@ -46,9 +46,9 @@ DEFAULT_SUITES = (
 "Most wanted first. GCM costs half of what HMAC-SHA1 does, and 256 bits no more than 128; tags of 32 bits come last."
 
 # §9.1. The fields are parted by white space; a tag has one to nine digits.
-_CRYPTO = re.compile(r"([0-9]{1,9}+)[ \t]++([A-Za-z0-9_]++)[ \t]++(\S++)((?:[ \t]++\S++)*+)[ \t]*+")
+_CRYPTO = re.compile(r"([0-9]{1,9}+)[ \t]++([A-Za-z0-9_]++)[ \t]++(\S++)((?:[ \t]++\S++)*)[ \t]*+")
 # §9.2: inline:<key||salt>["|"<lifetime>]["|"<MKI>:<length>]
-_INLINE = re.compile(r"inline:([A-Za-z0-9+/]++={0,2}+)(?:\|((?:2\^)?+[0-9]{1,20}+))?+")
+_INLINE = re.compile(r"inline:([A-Za-z0-9+/]++={0,2}+)(?:\|((?:2\^)?[0-9]{1,20}+))?")  # not possessive: see grammar
 _WINDOW_SIZE_HINT = re.compile(r"WSH=([0-9]{2,5}+)")
 _LEAST_WINDOW = 64  # §6.3.6 (RFC 3711 §3.3.2)
 _MAX_LIFETIME = 1 << 48  # §6.1: packets under one master key

@@ -25,7 +25,7 @@ __all__ = ("Framed", "FramingError", "KeepAlive", "StreamFramer", "refusal")
 # The same empty line that the parser takes for the end of the headers.
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 # Content-Length = ( "Content-Length" / "l" ) HCOLON 1*DIGIT, its value perhaps on a folded line (§7.3.1).
-_CONTENT_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*+:((?:[^\n]++|\n[ \t])*+)", re.IGNORECASE)
+_CONTENT_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*+:((?:[^\n]++|\n[ \t])*)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]++")
 # A start line begins with a token (§7.1, §7.2). NULs between messages are somebody's keep-alive.
 _START = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")

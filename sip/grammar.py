@@ -53,8 +53,10 @@ _PARAM = re.compile(
     r'(?:=[ \t]*+("(?:[^"\\\r\n]|\\[^\r\n])*+"|[^\x00-\x20\x7f",;<>]*+)[ \t]*+)?'
 )
 
-_ELEMENT_COMMA = re.compile(r'(?:[^",<]++|"(?:[^"\\]|\\.)*+"|<[^>]*+>)*+', re.DOTALL)
-_ELEMENT_SEMICOLON = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
+# Groups of several parts are not possessive: before CPython 3.11.5 (gh-106052) one whose last turn fails half-way keeps
+# what it read.
+_ELEMENT_COMMA = re.compile(r'(?:[^",<]++|"[^"\\]*+(?:\\.[^"\\]*+)*"|<[^>]*+>)*', re.DOTALL)
+_ELEMENT_SEMICOLON = re.compile(r'(?:[^";]++|"[^"\\]*+(?:\\.[^"\\]*+)*")*', re.DOTALL)
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 # A display name may hold anything once the quote, the backslash and the controls are paired.
 _NEEDS_PAIR = re.compile(r'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f"\\]')

@@ -38,7 +38,7 @@ _SESSION_TYPES = frozenset("vosiuepcbtrzkam")
 _MEDIA_TYPES = frozenset("icbka")
 _BEFORE_CONNECTION = frozenset("uep")  # of the lines that are only kept; the others (r, z, k) follow t=
 # m=<media> <port>[/<number of ports>] <proto> <fmt> ...   A rejected stream without a format (port 0) is seen.
-_MEDIA = re.compile(r"([!-~]++) ++([0-9]{1,5}+)(?:/([0-9]{1,5}+))? ++([!-~]++)((?: ++[!-~]++)*+) *+")
+_MEDIA = re.compile(r"([!-~]++) ++([0-9]{1,5}+)(?:/([0-9]{1,5}+))? ++([!-~]++)((?: ++[!-~]++)*) *+")
 _CONNECTION = re.compile(r"(IN) ++(IP4|IP6) ++([0-9A-Za-z.:\-_/]++) *+")
 _RTPMAP = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`{|}~\-]++)/([0-9]{1,7}+)(?:/([0-9]{1,2}+))?")
 _PORT = re.compile(r"[0-9]{1,5}+")

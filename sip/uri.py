@@ -33,7 +33,7 @@ __all__ = ("NameAddr", "Uri")
 _SIP = re.compile(
     r"(?:([^\x00-\x20\x7f@:<>\"]++)(?::([^\x00-\x20\x7f@:<>\"]*+))?@)?"
     rf"({HOST})(?::([0-9]++))?"
-    r"((?:;[^\x00-\x20\x7f;?@<>\"]++)*+)"
+    r"((?:;[^\x00-\x20\x7f;?@<>\"]++)*)"  # not possessive: see grammar
     r"(?:\?([^\x00-\x20\x7f@<>\"]++))?"
 )
 # absoluteURI = scheme ":" ( hier-part / opaque-part ); scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )

@@ -218,6 +218,8 @@ def test_of_credentials_the_user_name_stays(name: str) -> None:
         "Basic Ym9iOnNlY3JldA==",
         "Bearer abc",
         'Digest username="bob", response=',
+        'Digest username="bob", secret',
+        'Digest username="bob", response=1 secret',
         'Digest username="b\\"ob", response="1"',
     ],
 )
